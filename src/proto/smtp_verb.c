@@ -1,0 +1,304 @@
+/* smtp_verb.c - the commands of the SMTP server, one row each. */
+#include "proto/smtp_verb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define OPEN	(1u << SMTP_HAS_SENDER | 1u << SMTP_HAS_RECIPIENTS)
+#define ALWAYS	(1u << SMTP_GREETED | 1u << SMTP_READY | OPEN)
+
+static bool
+take_helo(const struct smtp_command *command)
+{
+	struct slice name = command->argument;
+
+	if (name.len == 0 || name.len >= SMTP_HELO_SIZE || memchr(name.at, ' ', name.len) != NULL)
+		return false;
+	for (size_t i = 0; i < name.len; i++)
+		if (name.at[i] <= 0x20 || name.at[i] >= 0x7f)
+			return false;
+	memcpy(command->server->helo, name.at, name.len);
+	command->server->helo[name.len] = '\0';
+	return true;
+}
+
+static enum smtp_server_state
+on_helo(const struct smtp_command *command)
+{
+	struct smtp_server *server = command->server;
+
+	if (!take_helo(command))
+		return smtp_command_refuse(command, 501, "5.5.4", "a host name is needed");
+	smtp_server_reset(server);
+	server->extended = false;
+	smtp_server_send(server, "250 ");
+	smtp_server_send(server, server->settings.hostname);
+	smtp_server_send(server, "\r\n");
+	return SMTP_READY;
+}
+
+static enum smtp_server_state
+on_ehlo(const struct smtp_command *command)
+{
+	struct smtp_server *server = command->server;
+	char size[64];
+
+	if (!take_helo(command))
+		return smtp_command_refuse(command, 501, "5.5.4", "a host name is needed");
+	smtp_server_reset(server);
+	server->extended = true;
+	smtp_server_send(server, "250-");
+	smtp_server_send(server, server->settings.hostname);
+	snprintf(size, sizeof(size), "\r\n250-PIPELINING\r\n250-SIZE %llu\r\n",
+	    (unsigned long long)server->settings.max_message_size);
+	smtp_server_send(server, size);
+	smtp_server_send(server, "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+	return SMTP_READY;
+}
+
+/* The path of MAIL or RCPT; false after the refusal. */
+static bool
+take_path(const struct smtp_command *command, const char *prefix, const char *bad_address,
+    struct address *path, struct slice *parameters)
+{
+	switch (smtp_path_parse(path, command->argument, prefix, parameters)) {
+	case SMTP_PATH_OK:
+		return true;
+	case SMTP_PATH_SYNTAX:
+		smtp_command_refuse(command, 501, "5.5.4", "syntax error in the argument");
+		break;
+	case SMTP_PATH_ADDRESS:
+		smtp_command_refuse(command, 501, bad_address, "bad address syntax");
+		break;
+	case SMTP_PATH_NOT_ASCII:
+		smtp_command_refuse(command, 553, "5.6.7", "SMTPUTF8 is not offered");
+		break;
+	}
+	return false;
+}
+
+/* One parameter of MAIL; false after the refusal. */
+static bool
+take_mail_parameter(const struct smtp_command *command, const struct smtp_parameter *parameter,
+    struct smtp_mail_params *params)
+{
+	uint64_t limit = command->server->settings.max_message_size;
+	bool is_8bit = slice_is(parameter->value, "8BITMIME");
+
+	if (slice_is(parameter->keyword, "SIZE")) {
+		if (!smtp_size_parse(parameter->value, &params->size))
+			smtp_command_refuse(command, 501, "5.5.4", "bad SIZE value");
+		else if (limit > 0 && params->size > limit)
+			smtp_command_refuse(command, 552, "5.3.4", "message exceeds the limit");
+		else
+			return true;
+	} else if (slice_is(parameter->keyword, "BODY")) {
+		params->body_8bit = is_8bit;
+		if (is_8bit || slice_is(parameter->value, "7BIT"))
+			return true;
+		smtp_command_refuse(command, 501, "5.5.4", "bad BODY value");
+	} else {
+		smtp_command_refuse(command, 555, "5.5.4", "unsupported parameter");
+	}
+	return false;
+}
+
+static enum smtp_server_state
+on_mail(const struct smtp_command *command)
+{
+	struct smtp_server *server = command->server;
+	struct smtp_mail_params params = { .size = 0 };
+	struct smtp_parameter parameter;
+	struct address path;
+	struct slice rest;
+	struct status status;
+	enum smtp_next next;
+
+	server->transaction.not_now = (struct status){ .reply_code = 0 };
+	if (!take_path(command, "FROM:", "5.1.7", &path, &rest))
+		return server->state;
+	while ((next = smtp_parameter_next(&rest, &parameter)) == SMTP_NEXT_ONE)
+		if (!take_mail_parameter(command, &parameter, &params))
+			return server->state;
+	if (next == SMTP_NEXT_FAULT)
+		return smtp_command_refuse(command, 501, "5.5.4", "syntax error in a parameter");
+	status = server->events->on_mail(server->owner, &path, &params);
+	if (status_class(&status) != STATUS_SUCCESS) {
+		smtp_server_refuse(server, command->name, &status, NULL);
+		if (status_class(&status) == STATUS_TRANSIENT)
+			server->transaction.not_now = status;
+		return SMTP_READY;
+	}
+	smtp_server_send_status(server, &status);
+	return SMTP_HAS_SENDER;
+}
+
+/* RFC 5321 4.5.3.1.10: those already taken are kept.  A client that pipelines sends all the
+ * others before it hears of it: one of them is told to the owner. */
+static enum smtp_server_state
+refuse_surplus(const struct smtp_command *command, const struct address *path)
+{
+	struct smtp_server *server = command->server;
+	struct status status = status_reply(452, "4.5.3", "too many recipients");
+
+	if (server->transaction.has_surplus) {
+		server->idle++;		/* one is an accident, a thousand are not */
+		smtp_server_send_status(server, &status);
+	} else
+		smtp_server_refuse(server, command->name, &status, path);
+	server->transaction.has_surplus = true;
+	return server->state;
+}
+
+static enum smtp_server_state
+on_rcpt(const struct smtp_command *command)
+{
+	struct smtp_server *server = command->server;
+	struct address path;
+	struct slice rest;
+	struct status status;
+
+	if (!take_path(command, "TO:", "5.1.3", &path, &rest))
+		return server->state;
+	if (rest.len > 0)
+		return smtp_command_refuse(command, 555, "5.5.4", "unsupported parameter");
+	if (address_is_null(&path))
+		return smtp_command_refuse(command, 501, "5.1.3", "a recipient is needed");
+	if (server->transaction.recipients >= server->settings.max_recipients)
+		return refuse_surplus(command, &path);
+	status = server->events->on_rcpt(server->owner, &path);
+	if (status_class(&status) != STATUS_SUCCESS) {
+		smtp_server_refuse(server, command->name, &status, &path);
+		return server->state;
+	}
+	server->transaction.recipients++;
+	smtp_server_send_status(server, &status);
+	return SMTP_HAS_RECIPIENTS;
+}
+
+static enum smtp_server_state
+on_data(const struct smtp_command *command)
+{
+	struct smtp_server *server = command->server;
+	struct status status;
+
+	if (server->state != SMTP_HAS_RECIPIENTS)
+		return smtp_command_refuse(command, 554, "5.5.1", "no valid recipients");
+	status = server->events->on_data(server->owner);
+	if (status.reply_code != 354) {
+		smtp_server_refuse(server, command->name, &status, NULL);
+		return server->state;
+	}
+	server->transaction.decoder = (struct smtp_decoder){
+		.normalize = server->settings.normalize
+	};
+	smtp_server_send(server, "354 End data with <CR><LF>.<CR><LF>\r\n");
+	return SMTP_IN_DATA;
+}
+
+static enum smtp_server_state
+on_rset(const struct smtp_command *command)
+{
+	smtp_server_reset(command->server);
+	smtp_server_send(command->server, "250 2.0.0 Ok\r\n");
+	return command->server->state == SMTP_GREETED ? SMTP_GREETED : SMTP_READY;
+}
+
+static enum smtp_server_state
+on_noop(const struct smtp_command *command)
+{
+	smtp_server_send(command->server, "250 2.0.0 Ok\r\n");
+	return command->server->state;
+}
+
+static enum smtp_server_state
+on_vrfy(const struct smtp_command *command)
+{
+	if (command->argument.len == 0)
+		return smtp_command_refuse(command, 501, "5.5.4", "an address is needed");
+	/* RFC 5321 3.5.3: whether somebody is there is not told before mail is sent. */
+	smtp_server_send(command->server, "252 2.0.0 Cannot verify, but will take a message\r\n");
+	return command->server->state;
+}
+
+static enum smtp_server_state
+on_help(const struct smtp_command *command)
+{
+	smtp_server_send(command->server,
+	    "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP VRFY QUIT\r\n");
+	return command->server->state;
+}
+
+static enum smtp_server_state
+on_quit(const struct smtp_command *command)
+{
+	struct smtp_server *server = command->server;
+	struct status status = status_reply(221, "2.0.0", "%s closes", server->settings.hostname);
+
+	smtp_server_end(server, &status);
+	return SMTP_OVER;
+}
+
+static enum smtp_server_state
+on_not_offered(const struct smtp_command *command)
+{
+	return smtp_command_refuse(command, 502, "5.5.1", "command not offered");
+}
+
+/* Somebody takes us for another server: nothing that follows is meant for us (RULES T12). */
+enum smtp_server_state
+smtp_verb_other_protocol(const struct smtp_command *command)
+{
+	struct status status = status_reply(421, "4.7.0", "%s speaks SMTP",
+	    command->server->settings.hostname);
+	const struct smtp_refusal refusal = { .verb = "COMMAND", .status = &status };
+
+	command->server->events->on_refused(command->server->owner, &refusal);
+	smtp_server_end(command->server, &status);
+	return SMTP_OVER;
+}
+
+static const struct smtp_verb verbs[] = {
+	{ "EHLO", ALWAYS, on_ehlo, .takes_argument = true, .is_idle = true },
+	{ "HELO", ALWAYS, on_helo, .takes_argument = true, .is_idle = true },
+	{ "MAIL", 1u << SMTP_READY, on_mail, .takes_argument = true, .has_long_line = true },
+	{ "RCPT", OPEN, on_rcpt, .takes_argument = true, .has_long_line = true },
+	{ "DATA", OPEN, on_data, .takes_argument = false },
+	{ "RSET", ALWAYS, on_rset, .is_idle = true },
+	{ "NOOP", ALWAYS, on_noop, .takes_argument = true, .is_idle = true },
+	{ "VRFY", ALWAYS, on_vrfy, .takes_argument = true, .is_idle = true },
+	{ "HELP", ALWAYS, on_help, .takes_argument = true, .is_idle = true },
+	{ "QUIT", ALWAYS, on_quit, .takes_argument = false },
+	{ "STARTTLS", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "AUTH", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "BDAT", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "EXPN", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "ETRN", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "TURN", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "SEND", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "SOML", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "SAML", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "GET", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
+	{ "HEAD", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
+	{ "POST", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
+	{ "PUT", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
+	{ "OPTIONS", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
+	    .has_long_line = true },
+	{ "CONNECT", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
+	    .has_long_line = true },
+};
+
+const struct smtp_verb *
+smtp_verb_find(struct slice name)
+{
+	static const struct smtp_verb ssh = {
+		"SSH-", ALWAYS, smtp_verb_other_protocol, .takes_argument = true
+	};
+
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (slice_is(name, verbs[i].name))
+			return &verbs[i];
+	if (name.len > 4 && slice_is((struct slice){ name.at, 4 }, ssh.name))
+		return &ssh;
+	return NULL;
+}
