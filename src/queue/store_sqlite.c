@@ -1,0 +1,385 @@
+/* store_sqlite.c - the queue in one SQLite file: opening, digests, transactions. */
+#include "queue/store_sqlite.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+
+/* Pages of 4 KiB in the write-ahead log before it is copied into the database: large
+ * enough that mail delivered at once is overwritten in the log and never copied. */
+#define WAL_PAGES	4000
+#define CHECK_SECONDS	2		/* of quick_check: a large queue is checked in part */
+
+/* --- results --- */
+
+enum store_result
+sqlite_judge(struct sqlite_db *db, int code, const char *what, struct error *err)
+{
+	int kind = code & 0xff;
+
+	error_set(err, ERROR_STORE, "%s: %s: %s (%d)", db->path, what, sqlite3_errmsg(db->handle),
+	    code);
+	if (kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG || kind == SQLITE_MISMATCH)
+		return STORE_REFUSED;
+	db->broken = true;
+	return STORE_BROKEN;
+}
+
+enum store_result
+sqlite_run(struct sqlite_db *db, enum sqlite_statement which, struct error *err)
+{
+	sqlite3_stmt *statement = db->statements[which];
+	enum store_result result = STORE_OK;
+	int code;
+
+	do
+		code = sqlite3_step(statement);
+	while (code == SQLITE_ROW);
+	if (code != SQLITE_DONE)
+		result = sqlite_judge(db, code, sqlite3_sql(statement), err);
+	sqlite3_reset(statement);
+	return result;
+}
+
+void
+sqlite_bind_octets(sqlite3_stmt *statement, int column, const void *octets, size_t len)
+{
+	sqlite3_bind_blob64(statement, column, octets, len, SQLITE_STATIC);
+}
+
+void
+sqlite_bind_words(sqlite3_stmt *statement, int column, const char *text)
+{
+	sqlite3_bind_text64(statement, column, text, strlen(text), SQLITE_STATIC, SQLITE_UTF8);
+}
+
+/* --- digests --- */
+
+static void
+add_number(struct sqlite_db *db, int64_t number)
+{
+	unsigned char octets[8];
+	int i;
+
+	for (i = 0; i < 8; i++)
+		octets[i] = (unsigned char)((uint64_t)number >> (56 - 8 * i));
+	sqlite_digest_add(db, octets, sizeof(octets));
+}
+
+static void
+digest_start(struct sqlite_db *db)
+{
+	if (EVP_DigestInit_ex2(db->digest, db->sha256, NULL) != 1)
+		abort();
+}
+
+void
+sqlite_digest_begin(struct sqlite_db *db, int64_t id, const char *reverse_path, int64_t size,
+    int64_t arrived, bool body_8bit)
+{
+	digest_start(db);
+	add_number(db, id);
+	add_number(db, size);
+	add_number(db, arrived);
+	add_number(db, body_8bit);
+	sqlite_digest_add(db, reverse_path, strlen(reverse_path) + 1);
+}
+
+void
+sqlite_digest_add(struct sqlite_db *db, const void *octets, size_t len)
+{
+	if (EVP_DigestUpdate(db->digest, octets, len) != 1)
+		abort();
+}
+
+void
+sqlite_digest_end(struct sqlite_db *db, unsigned char out[SQLITE_DIGEST_SIZE])
+{
+	if (EVP_DigestFinal_ex(db->digest, out, NULL) != 1)
+		abort();
+}
+
+void
+sqlite_digest_recipient(struct sqlite_db *db, int64_t message_id, int64_t id,
+    const char *forward_path, unsigned notify, unsigned char out[SQLITE_ROW_DIGEST_SIZE])
+{
+	unsigned char whole[SQLITE_DIGEST_SIZE];
+
+	digest_start(db);
+	add_number(db, message_id);
+	add_number(db, id);
+	add_number(db, notify);
+	sqlite_digest_add(db, forward_path, strlen(forward_path));
+	sqlite_digest_end(db, whole);
+	memcpy(out, whole, SQLITE_ROW_DIGEST_SIZE);
+}
+
+/* --- opening --- */
+
+static uint64_t
+column_count(sqlite3_stmt *statement, int column)
+{
+	int64_t value = sqlite3_column_int64(statement, column);
+
+	return value > 0 ? (uint64_t)value : 0;
+}
+
+static enum store_result
+read_oldest(struct sqlite_db *db, struct error *err)
+{
+	sqlite3_stmt *statement = db->statements[SQL_OLDEST];
+	int code = sqlite3_step(statement);
+
+	db->totals.oldest = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+	sqlite3_reset(statement);
+	if (code == SQLITE_ROW || code == SQLITE_DONE)
+		return STORE_OK;
+	return sqlite_judge(db, code, sqlite3_sql(statement), err);
+}
+
+static bool
+read_totals(struct sqlite_db *db, struct error *err)
+{
+	sqlite3_stmt *statement = db->statements[SQL_READ_TOTALS];
+	int code = sqlite3_step(statement), state;
+
+	if (code == SQLITE_ROW) {
+		db->totals.last_id = sqlite3_column_int64(statement, 0);
+		db->totals.messages = column_count(statement, 1);
+		for (state = RECIPIENT_ACTIVE; state <= RECIPIENT_PARKED; state++)
+			db->totals.recipients[state] = column_count(statement, 2 + state);
+	}
+	sqlite3_reset(statement);
+	if (code != SQLITE_ROW)
+		return sqlite_refuse(db, code, "totals", err);
+	if (read_oldest(db, err) != STORE_OK)
+		return false;
+	db->committed = db->totals;
+	return true;
+}
+
+static int
+on_progress(void *arg)
+{
+	struct timespec now;
+	const time_t *deadline = arg;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec >= *deadline;
+}
+
+/* What is not reached in time counts as sound: its rows are checked when they are read. */
+static bool
+quick_check(struct sqlite_db *db, struct error *err)
+{
+	char value[256];
+	struct timespec now;
+	time_t deadline;
+	int code;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	deadline = now.tv_sec + CHECK_SECONDS;
+	sqlite3_progress_handler(db->handle, 10000, on_progress, &deadline);
+	code = sqlite_ask(db, "PRAGMA quick_check(1)", value, sizeof(value));
+	sqlite3_progress_handler(db->handle, 0, NULL, NULL);
+	if ((code & 0xff) == SQLITE_INTERRUPT || (code == SQLITE_OK && strcmp(value, "ok") == 0))
+		return true;
+	if (code != SQLITE_OK)
+		return sqlite_refuse(db, code, "quick_check", err);
+	db->broken = true;
+	return error_set(err, ERROR_STORE, "%s is damaged: %s", db->path, value);
+}
+
+static int
+on_wal(void *arg, sqlite3 *handle, const char *name, int pages)
+{
+	struct sqlite_db *db = arg;
+
+	(void)handle;
+	(void)name;
+	db->wal_pages = pages;
+	return SQLITE_OK;
+}
+
+static bool
+open_handle(struct sqlite_db *db, struct error *err)
+{
+	int code = sqlite3_open_v2(db->path, &db->handle,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+
+	if (code != SQLITE_OK)
+		return sqlite_refuse(db, code, "cannot open it", err);
+	sqlite3_extended_result_codes(db->handle, 1);
+	if (!sqlite_prepare(db, err))
+		return false;
+	sqlite3_wal_hook(db->handle, on_wal, db);
+	if (sqlite_file_marked(db->path)) {
+		if (!quick_check(db, err))
+			return false;
+		db->checked = true;
+		sqlite_file_mark(db->path, false);
+	}
+	return read_totals(db, err);
+}
+
+static void
+close_db(void *arg)
+{
+	struct sqlite_db *db = arg;
+	int i;
+
+	if (db->broken)
+		sqlite_file_mark(db->path, true);
+	for (i = 0; i < SQL_COUNT; i++)
+		sqlite3_finalize(db->statements[i]);
+	sqlite3_close(db->handle);
+	EVP_MD_CTX_free(db->digest);
+	EVP_MD_free(db->sha256);
+	free(db->path);
+	free(db->directory);
+	free(db);
+}
+
+static void *
+open_db(const struct store_options *options, struct error *err)
+{
+	struct sqlite_db *db;
+	char *path = sqlite_file_prepare(options->path, err);
+
+	if (path == NULL)
+		return NULL;
+	db = mem_zalloc(sizeof(*db));
+	db->path = path;
+	db->directory = mem_strdup(options->directory);
+	db->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	db->digest = EVP_MD_CTX_new();
+	if (db->sha256 == NULL || db->digest == NULL)
+		error_set(err, ERROR_SYSTEM, "OpenSSL has no SHA-256");
+	else if (open_handle(db, err))
+		return db;
+	close_db(db);
+	return NULL;
+}
+
+/* --- transactions --- */
+
+static enum store_result
+begin(void *arg, struct error *err)
+{
+	return sqlite_run(arg, SQL_BEGIN, err);
+}
+
+static enum store_result
+write_totals(struct sqlite_db *db, struct error *err)
+{
+	sqlite3_stmt *statement = db->statements[SQL_WRITE_TOTALS];
+	int state;
+
+	if (read_oldest(db, err) != STORE_OK)
+		return STORE_BROKEN;
+	sqlite3_bind_int64(statement, 1, db->totals.last_id);
+	sqlite3_bind_int64(statement, 2, (int64_t)db->totals.messages);
+	for (state = RECIPIENT_ACTIVE; state <= RECIPIENT_PARKED; state++)
+		sqlite3_bind_int64(statement, 3 + state, (int64_t)db->totals.recipients[state]);
+	return sqlite_run(db, SQL_WRITE_TOTALS, err);
+}
+
+static bool
+totals_differ(const struct sqlite_db *db)
+{
+	return memcmp(&db->totals, &db->committed, sizeof(db->totals)) != 0;
+}
+
+static enum store_result
+commit(void *arg, struct error *err)
+{
+	struct sqlite_db *db = arg;
+
+	if ((db->dirty || totals_differ(db)) && write_totals(db, err) != STORE_OK)
+		return STORE_BROKEN;
+	if (sqlite_run(db, SQL_COMMIT, err) != STORE_OK)
+		return STORE_BROKEN;
+	db->committed = db->totals;
+	db->dirty = false;
+	return STORE_OK;
+}
+
+static void
+rollback(void *arg)
+{
+	struct sqlite_db *db = arg;
+	struct error ignored;
+
+	/* Some failures have rolled back already. */
+	if (!sqlite3_get_autocommit(db->handle))
+		(void)sqlite_run(db, SQL_ROLLBACK, &ignored);
+	db->totals = db->committed;
+	db->dirty = false;
+}
+
+/* A write goes all the way to the disk, or the disk is still full. */
+static enum store_result
+check(void *arg, struct error *err)
+{
+	struct sqlite_db *db = arg;
+
+	int code;
+
+	if (!db->checked && !quick_check(db, err))
+		return STORE_BROKEN;
+	/* Where the disk is full the log may be what fills it. */
+	code = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	if (code != SQLITE_OK)
+		return sqlite_judge(db, code, "checkpoint", err);
+	if (begin(db, err) != STORE_OK)
+		return STORE_BROKEN;
+	db->dirty = true;
+	if (commit(db, err) != STORE_OK)
+		return STORE_BROKEN;
+	sqlite_file_mark(db->path, false);
+	return STORE_OK;
+}
+
+/* Checkpoints come from here alone: after the answers, so that no client waits for one. */
+static enum store_result
+tidy(void *arg, struct error *err)
+{
+	struct sqlite_db *db = arg;
+	int code;
+
+	if (db->wal_pages < WAL_PAGES)
+		return STORE_OK;
+	code = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (code != SQLITE_OK)
+		return sqlite_judge(db, code, "checkpoint", err);
+	db->wal_pages = 0;
+	return STORE_OK;
+}
+
+static void
+totals(void *arg, struct store_totals *out)
+{
+	const struct sqlite_db *db = arg;
+
+	*out = db->committed;
+}
+
+const struct store_driver store_sqlite = {
+	.name = "sqlite",
+	.open = open_db,
+	.close = close_db,
+	.check = check,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.tidy = tidy,
+	.totals = totals,
+	.insert = sqlite_insert,
+	.claim = sqlite_claim,
+	.list = sqlite_list,
+	.act = sqlite_act,
+	.load = sqlite_load,
+};
