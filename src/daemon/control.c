@@ -1,0 +1,247 @@
+/* control.c - the control socket: clients, their requests line by line, the answers. */
+#include "daemon/control.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "conf/config.h"
+#include "daemon/control_verbs.h"
+#include "net/conn.h"
+#include "net/listener.h"
+#include "net/loop.h"
+#include "net/socket.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#define CONTROL_MODE		0600	/* the daemon's user and root: requests change the queue */
+#define CLIENTS_MAX		64	/* more is a loop gone wild, not an administrator */
+#define CLIENT_TIMEOUT		60	/* seconds without a request */
+
+struct client {
+	struct control *control;
+	struct conn *conn;
+	struct control_request *pending;	/* its answer has not come; input waits */
+	TAILQ_ENTRY(client) entry;
+};
+
+struct control {
+	struct loop *loop;
+	struct socket_pool *sockets;
+	struct control_context context;
+	struct socket_list listening;
+	struct listener *listener;
+	TAILQ_HEAD(, client) clients;
+	size_t client_count;
+	uint64_t requests;
+};
+
+/* What prepare() made and commit() takes over. */
+struct prepared { struct socket_list listening; };
+
+/* A text that is not UTF-8 has no JSON form.  What peers wrote was made printable, so
+ * this would be a fault of ours: told rather than hidden. */
+static const char no_json_form[] =
+    "{\"ok\":false,\"error\":\"the answer has no JSON form\",\"exit\":70}";
+
+static void
+forget_client(struct client *client)
+{
+	if (client->pending != NULL)
+		client->pending->client = NULL;
+	TAILQ_REMOVE(&client->control->clients, client, entry);
+	client->control->client_count--;
+	free(client);
+}
+
+/* Input waits for the answer, and for a client that does not read the answers it has: else
+ * these could grow without bound (RULES S: output high-watermark). */
+static void
+settle_flow(struct client *client)
+{
+	if (client->pending != NULL || conn_unsent(client->conn) >= CONN_DRAINED)
+		conn_pause(client->conn);
+	else
+		conn_resume(client->conn);
+}
+
+/* Consumes the answer; the client may have gone meanwhile. */
+static void
+answer(struct control_request *request, json_t *reply)
+{
+	struct client *client = request->client;
+	char *line = reply != NULL ? json_dumps(reply, JSON_COMPACT) : NULL;
+	const char *text = line != NULL ? line : no_json_form;
+
+	if (client != NULL) {
+		client->pending = NULL;
+		conn_write(client->conn, text, strlen(text));
+		conn_write(client->conn, "\n", 1);
+		settle_flow(client);
+	}
+	free(line);
+	json_decref(reply);
+	json_decref(request->arguments);
+	free(request);
+}
+
+static void
+take_request(struct client *client, const char *line, size_t len)
+{
+	struct control_request *request = mem_zalloc(sizeof(*request));
+	json_error_t fault;
+
+	request->client = client;
+	request->answer = answer;
+	request->arguments = json_loadb(line, len, 0, &fault);
+	client->pending = request;
+	client->control->requests++;
+	settle_flow(client);
+	control_serve(&client->control->context, request);
+}
+
+static size_t
+on_input(void *owner, const char *octets, size_t len)
+{
+	struct client *client = owner;
+	const char *end;
+
+	if (client->pending != NULL || conn_unsent(client->conn) >= CONN_DRAINED)
+		return 0;
+	end = memchr(octets, '\n', len);
+	if (end == NULL)
+		return 0;
+	take_request(client, octets, (size_t)(end - octets));
+	return (size_t)(end - octets) + 1;
+}
+
+static void
+on_drained(void *owner)
+{
+	settle_flow(owner);
+}
+
+static void
+on_closed(void *owner, enum conn_end end, const char *text)
+{
+	(void)end;
+	(void)text;
+	forget_client(owner);
+}
+
+static const struct conn_events client_events = {
+	.on_input = on_input,
+	.on_drained = on_drained,
+	.on_closed = on_closed,
+};
+
+static void
+on_accepted(void *owner, int fd, const struct endpoint *peer, const struct endpoint *local)
+{
+	struct control *control = owner;
+	struct client *client = mem_zalloc(sizeof(*client));
+
+	(void)peer;
+	(void)local;
+	client->control = control;
+	client->conn = conn_adopt(control->loop, fd, &client_events, client);
+	conn_set_timeout(client->conn, CLIENT_TIMEOUT);
+	TAILQ_INSERT_TAIL(&control->clients, client, entry);
+	if (++control->client_count > CLIENTS_MAX) {
+		log_write(LOG_LEVEL_WARNING, "heraldd", "control: more than %d clients: "
+		    "the newest is closed", CLIENTS_MAX);
+		conn_close(client->conn);
+		forget_client(client);
+	}
+}
+
+static void *
+control_prepare(void *self, const struct config *next, struct error *err)
+{
+	struct control *control = self;
+	struct prepared *prepared = mem_zalloc(sizeof(*prepared));
+
+	if (!socket_acquire(control->sockets, &next->control, SOCK_STREAM, CONTROL_MODE,
+	    "control", &prepared->listening, err)) {
+		error_prefix(err, "%s", next->path);
+		free(prepared);
+		return NULL;
+	}
+	return prepared;
+}
+
+static void
+control_commit(void *self, void *prepared, const struct config *next)
+{
+	struct control *control = self;
+	struct prepared *fresh = prepared;
+
+	(void)next;
+	listener_free(control->listener);
+	socket_release(control->sockets, &control->listening);
+	control->listening = fresh->listening;
+	control->listener = listener_new(control->loop, &control->listening, "heraldd",
+	    on_accepted, control);
+	free(fresh);
+}
+
+static void
+control_abandon(void *self, void *prepared)
+{
+	struct control *control = self;
+	struct prepared *fresh = prepared;
+
+	socket_release(control->sockets, &fresh->listening);
+	free(fresh);
+}
+
+/* Answers until the end: `heraldctl status` during a stop tells how it goes. */
+static bool
+control_drain(void *self)
+{
+	(void)self;
+	return true;
+}
+
+static void
+control_destroy(void *self)
+{
+	struct control *control = self;
+
+	listener_free(control->listener);
+	while (!TAILQ_EMPTY(&control->clients)) {
+		struct client *client = TAILQ_FIRST(&control->clients);
+
+		conn_close(client->conn);
+		forget_client(client);
+	}
+	socket_release(control->sockets, &control->listening);
+	free(control);
+}
+
+const struct service_ops control_service = {
+	.name = "control",
+	.prepare = control_prepare,
+	.commit = control_commit,
+	.abandon = control_abandon,
+	.drain = control_drain,
+	.destroy = control_destroy,
+};
+
+struct control *
+control_new(struct loop *loop, struct socket_pool *sockets, struct queue *queue,
+    const struct control_handlers *handlers, void *daemon)
+{
+	struct control *control = mem_zalloc(sizeof(*control));
+
+	control->loop = loop;
+	control->sockets = sockets;
+	control->context.queue = queue;
+	control->context.handlers = handlers;
+	control->context.daemon = daemon;
+	TAILQ_INIT(&control->clients);
+	return control;
+}

@@ -1,0 +1,25 @@
+/* control.h - the control socket: one JSON request a line, one JSON answer a line. */
+#ifndef HERALD_DAEMON_CONTROL_H
+#define HERALD_DAEMON_CONTROL_H
+
+#include "base/service.h"
+
+struct control;
+struct loop;
+struct queue;
+struct socket_pool;
+
+/* What only the daemon as a whole can answer. */
+struct control_handlers {
+	struct json_t *(*status)(void *daemon);		/* a new reference */
+	bool (*reload)(void *daemon, struct error *err);
+};
+
+/* Request: {"verb": "queue list", …}.  Answer: {"ok": true, "result": …} or
+ * {"ok": false, "error": "…", "exit": N} with N of sysexits.h.  Requests of one client are
+ * answered in order, one at a time; a request is at most 64 KiB. */
+struct control *control_new(struct loop *loop, struct socket_pool *sockets, struct queue *queue,
+    const struct control_handlers *handlers, void *daemon);
+extern const struct service_ops control_service;
+
+#endif
