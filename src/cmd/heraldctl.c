@@ -12,6 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#define DRY_RUN_MAX	10000	/* messages; what queue list gives at most */
 #define DEFAULT_SOCKET	HERALD_RUNSTATEDIR "/herald/control.sock"
 
 struct command {
@@ -232,17 +233,34 @@ run_show(struct command *command)
 	return exit_code;
 }
 
+/* What is being sent, or reported, is left alone; of others, those in the state asked for. */
+static bool
+would_change(const struct command *command, const json_t *recipient)
+{
+	const char *wanted = json_string_value(json_object_get(command->filter, "state"));
+	const char *state = json_string_value(json_object_get(recipient, "state"));
+
+	return state != NULL && strcmp(state, "active") != 0 && strcmp(state, "failed") != 0 &&
+	    (wanted == NULL || strcmp(state, wanted) == 0);
+}
+
 /* --dry-run: what the filter finds, and how many recipients that is. */
 static json_int_t
 show_touched(const struct command *command, const json_t *messages)
 {
 	json_int_t count = 0;
 
-	for (size_t i = 0; i < json_array_size(messages); i++)
-		count += (json_int_t)json_array_size(
-		    json_object_get(json_array_get(messages, i), "recipients"));
+	for (size_t i = 0; i < json_array_size(messages); i++) {
+		json_t *recipients = json_object_get(json_array_get(messages, i), "recipients");
+
+		for (size_t k = 0; k < json_array_size(recipients); k++)
+			count += would_change(command, json_array_get(recipients, k));
+	}
 	if (!command->json)
 		ctl_print_list(messages);
+	if (json_array_size(messages) >= DRY_RUN_MAX)
+		fprintf(stderr, "heraldctl: there are more than the %d messages shown\n",
+		    DRY_RUN_MAX);
 	return count;
 }
 
@@ -258,6 +276,8 @@ act_on(struct command *command, const char *verb, const char *id, json_int_t *ch
 		json_object_set_new(request, "id", json_string(id));
 	else
 		json_object_set_new(request, "all", json_true());
+	if (command->dry_run)
+		json_object_set_new(request, "limit", json_integer(DRY_RUN_MAX));
 	result = ask(command, request, &exit_code);
 	if (result == NULL)
 		return exit_code;
@@ -300,6 +320,10 @@ act(struct command *command, const char *verb)
 	int exit_code = EX_OK;
 	json_int_t changed = 0;
 
+	if (json_object_get(command->filter, "limit") != NULL) {
+		fprintf(stderr, "heraldctl: --limit is for queue list, not for %s\n", verb);
+		return EX_USAGE;
+	}
 	if (command->all == (command->id_count > 0)) {
 		fprintf(stderr, "heraldctl: %s needs ids, \"-\" or --all\n", verb);
 		return EX_USAGE;
@@ -464,6 +488,10 @@ run(struct command *command, char **words, int count)
 	command->id_count = count - used;
 	if (command->id_count > 0 && (verb->second == NULL || verb->run == run_list)) {
 		fprintf(stderr, "heraldctl: unexpected argument: %s\n", words[used]);
+		return EX_USAGE;
+	}
+	if (command->dry_run && verb->run != run_retry && verb->run != run_remove) {
+		fprintf(stderr, "heraldctl: --dry-run is for queue retry and queue remove\n");
 		return EX_USAGE;
 	}
 	return verb->run(command);

@@ -232,6 +232,8 @@ act(struct control_request *request, enum queue_action action)
 		refuse(request, EX_USAGE, "needs an id or --all");
 	else if (!filters_narrow(request))
 		refuse(request, EX_USAGE, "a filter is empty");
+	else if (json_object_get(request->arguments, "limit") != NULL)
+		refuse(request, EX_USAGE, "a limit is for queue list alone");
 	else
 		queue_act(request->context->queue, action, &filter, on_acted, request);
 }

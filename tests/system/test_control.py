@@ -138,6 +138,18 @@ def test_empty_filter_is_a_mistake(stuck, verb, option):
     assert len(stuck.herald.queue()) == 1
 
 
+@pytest.mark.parametrize("words", [("queue", "remove", "--all", "--limit", "1"), ("queue", "retry", "--all", "--limit", "1"),
+                                   ("queue", "remove", "--all", "--limit", "1", "--dry-run"), ("reload", "--dry-run"),
+                                   ("queue", "list", "--dry-run")])
+def test_options_that_would_mislead(stuck, words):
+    """A limit that an act would not keep, a dry run of what is no act: refused, and nothing happens."""
+    deferred(stuck, 2)
+    done = stuck.herald.ctl(*words)
+    assert done.returncode == 64 and done.stderr
+    assert len(stuck.herald.queue()) == 2
+    assert stuck.herald.status()["generation"] == 1
+
+
 def test_what_is_no_id_is_said_to_be_none(stuck):
     deferred(stuck, 1)
     for word in ("nonsense", "-1", "12345678901234567"):
