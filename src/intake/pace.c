@@ -30,7 +30,7 @@ pace_fault(const struct pace *pace, bool in_data, unsigned grace)
 	int64_t now = clock_monotonic_us();
 	int64_t data_seconds = (now - pace->data_us) / SECOND_US;
 
-	if (now - pace->mail_us > (int64_t)FRUITLESS_MAX * SECOND_US)
+	if (!in_data && now - pace->mail_us > (int64_t)FRUITLESS_MAX * SECOND_US)
 		return "session without mail for too long";
 	if (in_data && data_seconds > (int64_t)(grace + pace->octets / RATE_MIN))
 		return "mail data too slow";

@@ -10,7 +10,7 @@
 struct pace {
 	int64_t mail_us;		/* when the session began, or a message was last taken */
 	int64_t data_us;		/* when DATA was agreed to */
-	uint64_t octets;		/* of mail data since; the owner adds to it */
+	uint64_t octets;		/* of mail data since that are of use; the owner adds */
 };
 
 void pace_start(struct pace *pace);

@@ -138,7 +138,8 @@ take_input(struct smtp_session *session, const char *octets, size_t len)
 		if (some > COMMANDS_AT_ONCE && !in_data)
 			some = COMMANDS_AT_ONCE;
 		used = smtp_server_input(session->server, octets + at, some);
-		if (in_data)
+		/* What is too large anyway earns no time. */
+		if (in_data && session->pace.octets < session->config->queue.max_message_size)
 			session->pace.octets += used;
 		at += used;
 	}
