@@ -110,7 +110,9 @@ on_reply(struct smtp_client *client, bool more)
 	if (asked)
 		client->due--;
 	client->premature = !asked || (more && client->due == 0);
-	if (client->step == STEP_AUTH && client->reply.code >= 400)
+	/* A challenge in good order is the mechanism's, and never shown. */
+	if (client->step == STEP_AUTH &&
+	    (client->reply.code != 334 || client->reply.line_count != 1))
 		withhold_secret(client);
 	if (client->reply.code == 421 && client->step != STEP_QUIT) {
 		on_421(client);

@@ -87,6 +87,7 @@ refuse_without_mail(const struct smtp_command *command)
 
 	if (not_now->reply_code == 0)
 		return smtp_command_refuse(command, 503, "5.5.1", "send MAIL first");
+	command->server->surplus++;
 	smtp_server_send_status(command->server, not_now);
 	return SMTP_READY;
 }
@@ -148,7 +149,9 @@ check_patience(struct smtp_server *server)
 	    (server->settings.max_errors > 0 && server->errors >= server->settings.max_errors))
 		status = status_reply(421, "4.7.0", "%s too many errors",
 		    server->settings.hostname);
-	else if (server->idle >= IDLE_MAX)
+	/* An honest client may have as many recipients again refused in one transaction. */
+	else if (server->idle >= IDLE_MAX ||
+	    server->surplus >= IDLE_MAX + server->settings.max_recipients)
 		status = status_reply(421, "4.7.0", "%s too many commands without mail",
 		    server->settings.hostname);
 	else
@@ -320,7 +323,7 @@ smtp_server_answer(struct smtp_server *server, const struct status *status)
 	server->state = SMTP_READY;
 	if (status_class(status) == STATUS_SUCCESS) {
 		server->errors = 0;
-		server->idle = 0;
+		server->idle = server->surplus = 0;
 		smtp_server_send_status(server, status);
 	} else {
 		smtp_server_refuse(server, "END-OF-MESSAGE", status, NULL);

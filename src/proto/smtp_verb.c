@@ -142,7 +142,7 @@ refuse_surplus(const struct smtp_command *command, const struct address *path)
 	struct status status = status_reply(452, "4.5.3", "too many recipients");
 
 	if (server->transaction.has_surplus) {
-		server->idle++;		/* one is an accident, a thousand are not */
+		server->surplus++;
 		smtp_server_send_status(server, &status);
 	} else
 		smtp_server_refuse(server, command->name, &status, path);

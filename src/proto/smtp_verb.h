@@ -36,6 +36,7 @@ struct smtp_server {
 	bool discards;			/* up to the next CRLF: a line already refused */
 	bool extended;			/* EHLO, not HELO */
 	unsigned errors, idle, bare_lines;
+	unsigned surplus;		/* RCPT and DATA refused for now, that are no errors */
 	size_t discarded;
 	char helo[SMTP_HELO_SIZE];
 };

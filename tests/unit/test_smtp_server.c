@@ -466,6 +466,25 @@ test_idle_limit(void **state)
 	close_session(session);
 }
 
+/* Recipients above the limit: as many again are an honest client's, not any number. */
+static void
+test_surplus_limit(void **state)
+{
+	struct session *session = open_session(20);
+	unsigned sent = 0;
+
+	(void)state;
+	send_text(session, "EHLO a\r\nMAIL FROM:<a@b.example>\r\n");
+	for (; sent < 5000 && session->quits == 0; sent++) {
+		session->result.code_count = 0;
+		send_text(session, "RCPT TO:<a@b.example>\r\n");
+	}
+	assert_int_equal(sent, 1000 + 1 + 1000 + 1000);
+	assert_string_equal(session->last_line,
+	    "421 4.7.0 h.example too many commands without mail\r\n");
+	close_session(session);
+}
+
 /* A transaction with as many recipients as are allowed is no idling. */
 static void
 test_thousand_recipients(void **state)
@@ -577,6 +596,7 @@ main(void)
 		cmocka_unit_test(test_refusals_are_told),
 		cmocka_unit_test(test_close_from_outside),
 		cmocka_unit_test(test_idle_limit),
+		cmocka_unit_test(test_surplus_limit),
 		cmocka_unit_test(test_thousand_recipients),
 		cmocka_unit_test(test_endless_line),
 		cmocka_unit_test(test_every_sequence),
