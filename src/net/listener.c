@@ -69,6 +69,18 @@ pause_all(struct listener *listener)
 	evtimer_add(listener->resume, &pause);
 }
 
+/* TCP clients must not hold those of UNIX sockets off, which have a reserve of their own. */
+static void
+pause_inet(struct listener *listener)
+{
+	const struct timeval pause = { 0, PAUSE_US };
+
+	for (size_t i = 0; i < listener->count; i++)
+		if (listener->places[i].local.kind != ENDPOINT_UNIX)
+			event_del(listener->places[i].event);
+	evtimer_add(listener->resume, &pause);
+}
+
 static void
 on_resume(int unused, short what, void *arg)
 {
@@ -121,12 +133,12 @@ descriptor_limit(const struct place *place)
 
 /* Those that have left and only linger make room first. */
 static void
-pause_without_descriptors(struct listener *listener, int failure)
+pause_without_descriptors(struct listener *listener, int failure, void (*pause)(struct listener *))
 {
 	for (int i = 0; i < BATCH && loop_end_oldest(listener->loop); i++)
 		;
 	warn(listener, "cannot accept clients", failure);
-	pause_all(listener);
+	pause(listener);
 }
 
 /* False when this turn takes no more. */
@@ -151,7 +163,7 @@ accept_failed(struct listener *listener, int fd, int failure)
 	case EMFILE:
 	case ENFILE:
 		turn_away(listener, fd);
-		pause_without_descriptors(listener, failure);
+		pause_without_descriptors(listener, failure, pause_all);
 		return false;
 	default:
 		warn(listener, "cannot accept clients", failure);
@@ -197,7 +209,8 @@ on_readable(int fd, short what, void *arg)
 				return;
 		} else if (client >= limit) {
 			close(client);
-			pause_without_descriptors(listener, EMFILE);
+			pause_without_descriptors(listener, EMFILE,
+			    place->local.kind == ENDPOINT_UNIX ? pause_all : pause_inet);
 			return;
 		} else {
 			hand_over(place, client, &address, len);
