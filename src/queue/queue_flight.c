@@ -239,7 +239,8 @@ on_claim_failed(struct queue *queue, const struct store_request *request)
 	if (request->claim.recover)
 		queue_recover(queue, again);
 	else
-		queue_due(queue, again);
+		queue->next_due = again;	/* not sooner: it would be refused again */
+	loop_defer(queue->loop, &queue->task);
 }
 
 static void
