@@ -20,6 +20,7 @@
  * once it is up again.  The messages themselves wait as the queue says. */
 #define SUSPEND_MIN	1
 #define SUSPEND_MAX	8
+#define QUIET_US	600000000LL	/* since the last pause, then a fault is told again */
 
 struct destination {
 	struct loop *loop;
@@ -321,8 +322,10 @@ static void
 suspend(struct destination *destination, const struct destination_fault *fault)
 {
 	unsigned seconds = fault->auth_refused ? SUSPEND_MAX : destination->suspend * 2;
+	int64_t since = clock_monotonic_us() - destination->suspended_until;
 
-	if (destination->suspend == 0)
+	/* Nothing was tried since long: this is another trouble. */
+	if (destination->suspend == 0 || since > QUIET_US)
 		maillog_suspended(destination->record->name, fault->relay, fault->status->text);
 	destination->record->last_fault = *fault->status;
 	destination->record->last_fault_at = clock_now();
