@@ -138,8 +138,10 @@ one_turn(struct loop *loop)
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
 	int outcome;
 
+	/* Without ONCE it would go on while any descriptor is ready: a peer that writes without
+	 * end would put off the tasks for ever, and with them what is to be written. */
 	if (!TAILQ_EMPTY(&loop->tasks))
-		flags = EVLOOP_NONBLOCK;
+		flags |= EVLOOP_NONBLOCK;
 	outcome = event_base_loop(loop->base, flags);
 	run_tasks(loop);
 	return outcome;

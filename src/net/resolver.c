@@ -1,122 +1,175 @@
-/* resolver.c - from a host name to its addresses, by /etc/hosts and then the DNS. */
+/* resolver.c - the DNS on the loop: addresses of hosts, mail exchangers of domains. */
 #include "net/resolver.h"
 
+#include <arpa/nameser.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/random.h>
+#include <sys/stat.h>
 
 #include <event2/event.h>
-#include <ldns/ldns.h>
-#include <unbound-event.h>
-#include <unbound.h>
 
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "net/loop.h"
+#include "net/resolver_answer.h"
+#include "net/resolver_context.h"
 
-#define ADDRESSES_MAX	10	/* RULES N: more hosts behind one name help no mail */
 #define DEADLINE_S	30	/* what resolv.conf(5) comes to: 5 s, 2 attempts, 3 servers */
-#define NAME_MAX_OCTETS	253	/* RFC 1035 2.3.4, without the length octets at the ends */
+#define REFRESH_US	5000000	/* two stat() in that time are not felt; who waits is not kept */
+/* libunbound leaves servers that were dead alone for minutes: it knows others, we do not. */
+#define FAILING_US	10000000
+#define SERVERS_FILE	"/etc/resolv.conf"
+#define HOSTS_FILE	"/etc/hosts"
 
-/* One question, A or AAAA. */
+/* One question, of one type. */
 struct question {
 	struct resolver_query *query;
-	ldns_rr_type type;
-	size_t address_size;
-	int id;				/* for ub_cancel() */
-	bool is_asked;
-	enum resolver_outcome outcome;
-	const char *text;		/* why not; static */
-	uint8_t addresses[ADDRESSES_MAX][16];
-	size_t count;
+	unsigned type;
+	struct resolver_question asked;
+	struct resolver_answer answer;
+	uint8_t addresses[RESOLVER_ADDRESSES_MAX][16];
 };
 
 struct resolver_query {
 	struct resolver *resolver;
-	resolver_done *done;
+	resolver_done *done;		/* one of the two */
+	resolver_mx_done *mx_done;
 	void *arg;
 	uint16_t port;
-	struct question v6, v4;
+	struct question v6, v4;		/* for addresses */
+	struct question mx;
+	struct resolver_mx *records;	/* RESOLVER_MX_MAX of them */
+	bool is_starting;		/* not every question is asked yet */
 	bool is_answered;
 	struct event *deadline;
 	struct loop_task task;		/* answer() */
 	LIST_ENTRY(resolver_query) entry;
 };
 
+/* A file as it was: another one, or another text in it, has another stamp. */
+struct stamp { dev_t device; ino_t inode; off_t size; struct timespec changed; };
+
 struct resolver {
 	struct loop *loop;
-	struct ub_ctx *ctx;
+	/* A name that hosts(5) has is without MX records for libunbound: those are asked for
+	 * where that file is not read.  `domains` is made with the first such question. */
+	struct resolver_context *hosts, *domains;
+	char *server;			/* NULL: those of resolv.conf(5) */
+	struct stamp servers_stamp, hosts_stamp;
+	int64_t checked_us;		/* clock_monotonic_us() */
+	int64_t failing_us;		/* since then no server had an answer; 0: not so */
+	uint64_t random;
 	LIST_HEAD(, resolver_query) queries;
 };
 
-static bool
-set_up(struct ub_ctx *ctx, struct error *err)
+static struct stamp
+read_stamp(const char *path)
 {
-	/* A server on this host (systemd-resolved) is as good as any. */
-	static char option[] = "do-not-query-localhost:", no[] = "no";
-	int failure = ub_ctx_set_option(ctx, option, no);
+	struct stamp stamp = { .size = -1 };
+	struct stat file;
 
-	if (failure != 0)
-		return error_set(err, ERROR_SYSTEM, "cannot set up the resolver: %s",
-		    ub_strerror(failure));
-	/* What libunbound has to say comes as outcomes; its own lines would go to stderr. */
-	ub_ctx_debugout(ctx, NULL);
-	/* Without the file the server is the one on this host: resolv.conf(5). */
-	if (ub_ctx_resolvconf(ctx, NULL) != 0 && ub_ctx_set_fwd(ctx, "127.0.0.1") != 0)
-		return error_set(err, ERROR_SYSTEM, "cannot set up the resolver's servers");
-	/* Names of a file that is missing or broken come from the DNS. */
-	(void)ub_ctx_hosts(ctx, NULL);
+	if (stat(path, &file) == 0)
+		stamp = (struct stamp){ .device = file.st_dev, .inode = file.st_ino,
+		    .size = file.st_size, .changed = file.st_ctim };
+	return stamp;
+}
+
+static bool
+stamp_equal(const struct stamp *a, const struct stamp *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	    a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* The contexts anew; on failure the old ones stay. */
+static bool
+renew(struct resolver *resolver, struct error *err)
+{
+	/* Before the files are read: what changes meanwhile shows the next time. */
+	struct stamp servers_stamp = read_stamp(SERVERS_FILE), hosts_stamp = read_stamp(HOSTS_FILE);
+	struct resolver_context *hosts = resolver_context_new(resolver->loop, resolver->server,
+	    true, err);
+
+	if (hosts == NULL)
+		return false;
+	resolver_context_retire(resolver->hosts);
+	resolver_context_retire(resolver->domains);
+	resolver->hosts = hosts;
+	resolver->domains = NULL;
+	resolver->failing_us = 0;
+	resolver->servers_stamp = servers_stamp;
+	resolver->hosts_stamp = hosts_stamp;
 	return true;
 }
 
 struct resolver *
 resolver_new(struct loop *loop, struct error *err)
 {
-	struct ub_ctx *ctx = ub_ctx_create_event(loop_base(loop));
-	struct resolver *resolver;
+	struct resolver *resolver = mem_zalloc(sizeof(*resolver));
 
-	if (ctx == NULL) {
-		error_set(err, ERROR_SYSTEM, "cannot make the resolver");
-		return NULL;
-	}
-	if (!set_up(ctx, err)) {
-		ub_ctx_delete(ctx);
-		return NULL;
-	}
-	resolver = mem_zalloc(sizeof(*resolver));
 	resolver->loop = loop;
-	resolver->ctx = ctx;
 	LIST_INIT(&resolver->queries);
-	return resolver;
+	resolver->checked_us = clock_monotonic_us();
+	/* Without it the exchangers of one preference come in an order that can be told. */
+	if (getrandom(&resolver->random, sizeof(resolver->random), 0) == -1)
+		resolver->random = (uint64_t)resolver->checked_us;
+	if (renew(resolver, err))
+		return resolver;
+	free(resolver);
+	return NULL;
 }
 
 bool
 resolver_use_server(struct resolver *resolver, const char *server, struct error *err)
 {
-	int failure = ub_ctx_set_fwd(resolver->ctx, NULL);
+	free(resolver->server);
+	resolver->server = mem_strdup(server);
+	return renew(resolver, err);
+}
 
-	if (failure == 0)
-		failure = ub_ctx_set_fwd(resolver->ctx, server);
-	return failure == 0 || error_set(err, ERROR_SYSTEM, "cannot use the DNS server %s: %s",
-	    server, ub_strerror(failure));
+void
+resolver_refresh(struct resolver *resolver)
+{
+	struct stamp servers = read_stamp(SERVERS_FILE), hosts = read_stamp(HOSTS_FILE);
+	struct error err;
+
+	resolver->checked_us = clock_monotonic_us();
+	if (stamp_equal(&servers, &resolver->servers_stamp) &&
+	    stamp_equal(&hosts, &resolver->hosts_stamp))
+		return;
+	if (!renew(resolver, &err))
+		log_write(LOG_LEVEL_WARNING, "heraldd", "%s; the former servers stay", err.text);
+	else
+		log_write(LOG_LEVEL_DEBUG, "heraldd", "%s and %s read again", SERVERS_FILE,
+		    HOSTS_FILE);
+}
+
+void
+resolver_set_seed(struct resolver *resolver, uint64_t seed)
+{
+	resolver->random = seed;
 }
 
 /* In turn, v6 first: RFC 8305 4. */
 static size_t
-merge(const struct resolver_query *query, struct endpoint out[ADDRESSES_MAX])
+merge(const struct resolver_query *query, struct endpoint out[RESOLVER_ADDRESSES_MAX])
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(query->port) };
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(query->port) };
 	size_t count = 0;
 
-	for (size_t i = 0; i < ADDRESSES_MAX; i++) {
-		if (i < query->v6.count && count < ADDRESSES_MAX) {
+	for (size_t i = 0; i < RESOLVER_ADDRESSES_MAX; i++) {
+		if (i < query->v6.answer.count && count < RESOLVER_ADDRESSES_MAX) {
 			memcpy(&in6.sin6_addr, query->v6.addresses[i], 16);
 			endpoint_from_sockaddr(&out[count++], (const struct sockaddr *)&in6,
 			    sizeof(in6));
 		}
-		if (i < query->v4.count && count < ADDRESSES_MAX) {
+		if (i < query->v4.answer.count && count < RESOLVER_ADDRESSES_MAX) {
 			memcpy(&in.sin_addr, query->v4.addresses[i], 4);
 			endpoint_from_sockaddr(&out[count++], (const struct sockaddr *)&in,
 			    sizeof(in));
@@ -138,134 +191,107 @@ join(enum resolver_outcome a, enum resolver_outcome b)
 	return RESOLVER_NO_ADDRESS;
 }
 
-static const char *
-why(const struct resolver_query *query, enum resolver_outcome outcome)
+static void
+withdraw(struct resolver_query *query)
 {
-	if (outcome == RESOLVER_FOUND)
-		return "";
-	return query->v6.outcome == outcome ? query->v6.text : query->v4.text;
+	resolver_context_cancel(&query->v6.asked);
+	resolver_context_cancel(&query->v4.asked);
+	resolver_context_cancel(&query->mx.asked);
+}
+
+static bool
+is_under_way(const struct resolver_query *query)
+{
+	return query->v6.asked.context != NULL || query->v4.asked.context != NULL ||
+	    query->mx.asked.context != NULL;
 }
 
 static void
-withdraw(struct question *question)
+free_query(struct resolver_query *query)
 {
-	if (question->is_asked)
-		ub_cancel(question->query->resolver->ctx, question->id);
-	question->is_asked = false;
+	free(query->records);
+	free(query);
 }
 
 static void
 forget(struct resolver_query *query)
 {
-	withdraw(&query->v6);
-	withdraw(&query->v4);
+	withdraw(query);
 	LIST_REMOVE(query, entry);
 	event_free(query->deadline);
 	loop_cancel(query->resolver->loop, &query->task);
 }
 
 static void
+answer_addresses(struct resolver_query *query)
+{
+	const struct resolver_answer *v6 = &query->v6.answer, *v4 = &query->v4.answer;
+	enum resolver_outcome outcome = join(v6->outcome, v4->outcome);
+	struct endpoint addresses[RESOLVER_ADDRESSES_MAX];
+	size_t count = merge(query, addresses);
+
+	query->done(query->arg, outcome, addresses, count,
+	    v6->outcome == outcome ? v6->text : v4->text);
+}
+
+static void
 answer(void *owner)
 {
 	struct resolver_query *query = owner;
-	enum resolver_outcome outcome = join(query->v6.outcome, query->v4.outcome);
-	struct endpoint addresses[ADDRESSES_MAX];
-	size_t count = merge(query, addresses);
+	const struct resolver_answer *mx = &query->mx.answer;
 
 	forget(query);
 	query->is_answered = true;
-	query->done(query->arg, outcome, addresses, count, why(query, outcome));
-	free(query);
+	if (query->mx_done != NULL)
+		query->mx_done(query->arg, mx->outcome, query->records, mx->count, mx->text);
+	else
+		answer_addresses(query);
+	free_query(query);
 }
 
-/* The answer section holds the records that the name leads to, by whatever aliases. */
-static void
-take_records(struct question *question, const ldns_rr_list *records)
+static struct resolver_answer
+judge(struct question *question, int failure, const void *octets, size_t len, bool bogus)
 {
-	for (size_t i = 0; i < ldns_rr_list_rr_count(records); i++) {
-		const ldns_rr *record = ldns_rr_list_rr(records, i);
-		const ldns_rdf *address;
-
-		if (ldns_rr_get_type(record) != question->type ||
-		    ldns_rr_get_class(record) != LDNS_RR_CLASS_IN ||
-		    ldns_rr_rd_count(record) != 1 || question->count == ADDRESSES_MAX)
-			continue;
-		address = ldns_rr_rdf(record, 0);
-		if (address == NULL || ldns_rdf_size(address) != question->address_size)
-			continue;
-		memcpy(question->addresses[question->count++], ldns_rdf_data(address),
-		    question->address_size);
-	}
-}
-
-static void
-fail(struct question *question, enum resolver_outcome outcome, const char *text)
-{
-	question->outcome = outcome;
-	question->text = text;
-}
-
-static bool
-check_rcode(struct question *question, int rcode)
-{
-	if (rcode == LDNS_RCODE_NXDOMAIN)
-		fail(question, RESOLVER_NO_SUCH_NAME, "no such host");
-	else if (rcode != LDNS_RCODE_NOERROR)
-		fail(question, RESOLVER_FAILED, "the DNS lookup failed");
-	return rcode == LDNS_RCODE_NOERROR;
-}
-
-static void
-judge(struct question *question, const void *octets, int len)
-{
-	ldns_pkt *packet = NULL;
-
-	if (len <= 0 || ldns_wire2pkt(&packet, octets, (size_t)len) != LDNS_STATUS_OK) {
-		fail(question, RESOLVER_FAILED, "the DNS answer cannot be read");
-		return;
-	}
-	if (check_rcode(question, (int)ldns_pkt_get_rcode(packet))) {
-		take_records(question, ldns_pkt_answer(packet));
-		question->outcome = RESOLVER_FOUND;
-		if (question->count == 0)
-			fail(question, RESOLVER_NO_ADDRESS, "the host has no address");
-	}
-	ldns_pkt_free(packet);
-}
-
-/* May come within ub_resolve_event(): what the caller gets is put off. */
-static void
-on_answer(void *arg, int rcode, void *packet, int len, int sec, char *why_bogus, int limited)
-{
-	struct question *question = arg;
 	struct resolver_query *query = question->query;
 
-	(void)why_bogus;
-	(void)limited;
-	question->is_asked = false;
+	if (bogus)
+		return resolver_answer_failed("the DNS answer is not authentic");
 	/* The code given here is of libunbound's own failures; the servers' is in the packet. */
-	if (sec == 1)
-		fail(question, RESOLVER_FAILED, "the DNS answer is not authentic");
-	else if (check_rcode(question, rcode))
-		judge(question, packet, len);
-	if (!query->v6.is_asked && !query->v4.is_asked)
+	if (failure != 0)
+		return resolver_answer_refused(failure, question->type);
+	if (question->type == ns_t_mx)
+		return resolver_answer_mx(octets, len, resolver_mix(&query->resolver->random),
+		    query->records);
+	return resolver_answer_addresses(octets, len, question->type, question->addresses);
+}
+
+static void
+answer_if_known(struct resolver_query *query)
+{
+	if (!query->is_starting && !is_under_way(query))
 		loop_defer(query->resolver->loop, &query->task);
 }
 
 static void
-ask(struct question *question, const char *host)
+note(struct resolver *resolver, enum resolver_outcome outcome)
 {
-	struct resolver_query *query = question->query;
-	int failure;
+	if (outcome != RESOLVER_FAILED)
+		resolver->failing_us = 0;
+	else if (resolver->failing_us == 0)
+		resolver->failing_us = clock_monotonic_us();
+}
 
-	failure = ub_resolve_event(query->resolver->ctx, host, (int)question->type,
-	    LDNS_RR_CLASS_IN, question, on_answer, &question->id);
-	if (failure == 0)
-		return;
-	question->is_asked = false;
-	fail(question, RESOLVER_FAILED, ub_strerror(failure));
-	if (!query->v6.is_asked && !query->v4.is_asked)
-		loop_defer(query->resolver->loop, &query->task);
+/* May come within resolver_context_ask(): what the caller gets is put off. */
+static void
+on_answer(void *owner, int failure, const void *octets, size_t len, bool bogus)
+{
+	struct question *question = owner;
+
+	question->answer = judge(question, failure, octets, len, bogus);
+	/* What comes at once is known here, and says nothing of servers. */
+	if (!question->query->is_starting)
+		note(question->query->resolver, question->answer.outcome);
+	answer_if_known(question->query);
 }
 
 static void
@@ -275,8 +301,8 @@ on_deadline(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	withdraw(&query->v6);
-	withdraw(&query->v4);
+	withdraw(query);
+	note(query->resolver, RESOLVER_FAILED);
 	/* What has no answer by now is as it began: failed. */
 	loop_defer(query->resolver->loop, &query->task);
 }
@@ -301,56 +327,126 @@ take_literal(struct resolver_query *query, const char *host)
 		memcpy(&in6, &literal.address, sizeof(in6));
 		memcpy(question->addresses[0], &in6.sin6_addr, 16);
 	}
-	question->count = 1;
-	question->outcome = RESOLVER_FOUND;
+	question->answer = (struct resolver_answer){ .outcome = RESOLVER_FOUND, .text = "",
+	    .count = 1 };
 	return true;
+}
+
+static void
+ask(struct question *question, struct resolver_context *context, const char *name)
+{
+	const char *why;
+
+	question->asked = (struct resolver_question){ .answer = on_answer, .owner = question };
+	if (!resolver_context_ask(context, name, (int)question->type, &question->asked, &why))
+		question->answer = resolver_answer_failed(why);
+}
+
+static struct question
+prepare(struct resolver_query *query, unsigned type)
+{
+	return (struct question){ .query = query, .type = type,
+	    .answer = resolver_answer_failed("the DNS servers did not answer in time") };
+}
+
+static void
+refresh_if_due(struct resolver *resolver)
+{
+	int64_t now = clock_monotonic_us();
+	struct error err;
+
+	if (now - resolver->checked_us >= REFRESH_US)
+		resolver_refresh(resolver);
+	if (resolver->failing_us != 0 && now - resolver->failing_us >= FAILING_US)
+		renew(resolver, &err);		/* on failure it goes on as it was */
+}
+
+static struct resolver_query *
+new_query(struct resolver *resolver, void *arg)
+{
+	const struct timeval deadline = { DEADLINE_S, 0 };
+	struct resolver_query *query = mem_zalloc(sizeof(*query));
+
+	refresh_if_due(resolver);
+	query->resolver = resolver;
+	query->arg = arg;
+	query->task = (struct loop_task){ .run = answer, .owner = query };
+	query->deadline = evtimer_new(loop_base(resolver->loop), on_deadline, query);
+	if (query->deadline == NULL)
+		abort();
+	evtimer_add(query->deadline, &deadline);
+	LIST_INSERT_HEAD(&resolver->queries, query, entry);
+	return query;
 }
 
 /* Both families at once; until each has its answer the other's is only noted. */
 static void
-start(struct resolver_query *query, const char *host)
+ask_addresses(struct resolver_query *query, const char *host)
 {
-	const struct timeval deadline = { DEADLINE_S, 0 };
+	struct resolver *resolver = query->resolver;
 
-	if (take_literal(query, host)) {
-		loop_defer(query->resolver->loop, &query->task);
-		return;
-	}
 	/* libunbound takes an empty name for the root. */
-	if (*host == '\0' || strlen(host) > NAME_MAX_OCTETS) {
-		fail(&query->v6, RESOLVER_NO_SUCH_NAME, "not a host name");
-		fail(&query->v4, RESOLVER_NO_SUCH_NAME, "not a host name");
-		loop_defer(query->resolver->loop, &query->task);
+	if (*host == '\0' || strlen(host) >= RESOLVER_HOST_MAX) {
+		query->v6.answer = query->v4.answer = (struct resolver_answer){
+		    .outcome = RESOLVER_NO_SUCH_NAME, .text = "not a host name" };
 		return;
 	}
-	evtimer_add(query->deadline, &deadline);
-	query->v6.is_asked = query->v4.is_asked = true;
-	ask(&query->v6, host);
-	ask(&query->v4, host);
+	ask(&query->v6, resolver->hosts, host);
+	ask(&query->v4, resolver->hosts, host);
 }
 
 struct resolver_query *
 resolver_addresses(struct resolver *resolver, const char *host, uint16_t port,
     resolver_done *done, void *arg)
 {
-	struct resolver_query *query = mem_zalloc(sizeof(*query));
+	struct resolver_query *query = new_query(resolver, arg);
 
-	query->resolver = resolver;
 	query->done = done;
-	query->arg = arg;
 	query->port = port;
-	query->v6 = (struct question){ .query = query, .type = LDNS_RR_TYPE_AAAA,
-	    .address_size = 16 };
-	query->v4 = (struct question){ .query = query, .type = LDNS_RR_TYPE_A,
-	    .address_size = 4 };
-	fail(&query->v6, RESOLVER_FAILED, "the DNS servers did not answer in time");
-	fail(&query->v4, RESOLVER_FAILED, "the DNS servers did not answer in time");
-	query->task = (struct loop_task){ .run = answer, .owner = query };
-	query->deadline = evtimer_new(loop_base(resolver->loop), on_deadline, query);
-	if (query->deadline == NULL)
-		abort();
-	LIST_INSERT_HEAD(&resolver->queries, query, entry);
-	start(query, host);
+	query->v6 = prepare(query, ns_t_aaaa);
+	query->v4 = prepare(query, ns_t_a);
+	query->is_starting = true;
+	if (!take_literal(query, host))
+		ask_addresses(query, host);
+	query->is_starting = false;
+	answer_if_known(query);
+	return query;
+}
+
+static void
+ask_exchangers(struct resolver_query *query, const char *domain)
+{
+	struct resolver *resolver = query->resolver;
+	struct endpoint literal;
+	struct error err;
+
+	if (*domain == '\0' || strlen(domain) >= RESOLVER_HOST_MAX ||
+	    endpoint_from_literal(&literal, domain, 0)) {
+		query->mx.answer = (struct resolver_answer){
+		    .outcome = RESOLVER_NO_SUCH_NAME, .text = "not a domain" };
+		return;
+	}
+	if (resolver->domains == NULL)
+		resolver->domains = resolver_context_new(resolver->loop, resolver->server, false,
+		    &err);
+	if (resolver->domains == NULL)
+		query->mx.answer = resolver_answer_failed("the resolver cannot be made");
+	else
+		ask(&query->mx, resolver->domains, domain);
+}
+
+struct resolver_query *
+resolver_mx(struct resolver *resolver, const char *domain, resolver_mx_done *done, void *arg)
+{
+	struct resolver_query *query = new_query(resolver, arg);
+
+	query->mx_done = done;
+	query->records = mem_array(RESOLVER_MX_MAX, sizeof(*query->records));
+	query->mx = prepare(query, ns_t_mx);
+	query->is_starting = true;
+	ask_exchangers(query, domain);
+	query->is_starting = false;
+	answer_if_known(query);
 	return query;
 }
 
@@ -360,7 +456,7 @@ resolver_cancel(struct resolver_query *query)
 	if (query == NULL || query->is_answered)
 		return;
 	forget(query);
-	free(query);
+	free_query(query);
 }
 
 void
@@ -372,6 +468,8 @@ resolver_free(struct resolver *resolver)
 		return;
 	while ((query = LIST_FIRST(&resolver->queries)) != NULL)
 		resolver_cancel(query);
-	ub_ctx_delete(resolver->ctx);
+	resolver_context_retire(resolver->hosts);
+	resolver_context_retire(resolver->domains);
+	free(resolver->server);
 	free(resolver);
 }

@@ -91,6 +91,42 @@ test_deferred_by_a_task_runs_next_turn(void **state)
 	assert_int_equal(f->order, 2);
 }
 
+struct busy { struct event *event; int calls; };
+
+static void
+on_busy(int fd, short what, void *arg)
+{
+	struct busy *busy = arg;
+
+	(void)fd;
+	(void)what;
+	if (++busy->calls == 100)
+		event_del(busy->event);
+}
+
+/* A descriptor that is always readable. */
+static void
+test_input_without_end_does_not_put_off_tasks(void **state)
+{
+	struct fixture *f = *state;
+	struct busy busy = { .calls = 0 };
+	int fds[2];
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	busy.event = event_new(loop_base(f->loop), fds[0], EV_READ | EV_PERSIST, on_busy, &busy);
+	event_add(busy.event, NULL);
+	for (int i = 1; i <= 5; i++) {
+		loop_defer(f->loop, &f->second);
+		loop_turn(f->loop, 20);
+		assert_int_equal(f->runs[1], i);
+		assert_int_equal(busy.calls, i);
+	}
+	event_free(busy.event);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void
 test_cancel(void **state)
 {
@@ -216,6 +252,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_deferred_by_a_task_runs_next_turn, set_up,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(test_input_without_end_does_not_put_off_tasks,
+		    set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_turn_waits_no_longer_than_told, set_up,
 		    tear_down),

@@ -1,5 +1,4 @@
 /* test_resolver.c - names to addresses, against a DNS server of the test's own. */
-#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,15 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
-#include <event2/event.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "dns_fixture.h"
 #include "net/loop.h"
 #include "net/resolver.h"
 
@@ -24,102 +22,56 @@ struct fixture {
 	struct loop *loop;
 	struct resolver *resolver;
 	struct resolver_query *query;
-	int server;
-	struct event *event;
-	int asked;
-	bool is_mute;
+	struct dns_server dns;
 	int answers;
 	enum resolver_outcome outcome;
 	struct endpoint addresses[16];
+	struct resolver_mx records[RESOLVER_MX_MAX];
 	size_t count;
 	char text[200];
 };
 
-/* One record behind a pointer to the question's name. */
-static size_t
-put_record(uint8_t *out, int type, const uint8_t *octets, size_t len)
-{
-	const uint8_t head[12] = { 0xc0, 12, 0, (uint8_t)type, 0, 1, 0, 0, 0, 60, 0,
-	    (uint8_t)len };
-
-	memcpy(out, head, sizeof(head));
-	memcpy(out + sizeof(head), octets, len);
-	return sizeof(head) + len;
-}
-
-/* "both": one of each; "four": v4 only; "many": 12 v4, 3 v6; "none": no data; "gone":
- * NXDOMAIN; else SERVFAIL. */
-static size_t
-reply(uint8_t *octets, size_t len)
-{
-	const char *label = (const char *)octets + 13;
-	size_t end = 12;
-	int type, count = 0;
-	const uint8_t v4[4] = { 192, 0, 2, 1 };
-	uint8_t address[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
-
-	while (end < len && octets[end] != 0)
-		end += octets[end] + 1u;
-	type = octets[end + 2];
-	len = end + 5;
-	octets[2] = 0x84;
-	octets[3] = 0x80;
-	memset(octets + 6, 0, 6);
-	if (strncasecmp(label, "gone", 4) == 0)
-		octets[3] = 0x83;
-	else if (strncasecmp(label, "both", 4) == 0)
-		count = 1;
-	else if (strncasecmp(label, "four", 4) == 0)
-		count = type == 1;
-	else if (strncasecmp(label, "many", 4) == 0)
-		count = type == 1 ? 12 : 3;
-	else if (strncasecmp(label, "none", 4) != 0)
-		octets[3] = 0x82;
-	for (int i = 0; i < count; i++) {
-		memcpy(address, type == 1 ? v4 : address, type == 1 ? 4 : 16);
-		address[type == 1 ? 3 : 15] = (uint8_t)(i + 1);
-		len += put_record(octets + len, type, address, type == 1 ? 4 : 16);
-	}
-	octets[7] = (uint8_t)count;
-	return len;
-}
-
-static void
-on_question(int fd, short what, void *arg)
-{
-	struct fixture *f = arg;
-	uint8_t octets[1500];
-	struct sockaddr_storage client;
-	socklen_t client_len = sizeof(client);
-	ssize_t len = recvfrom(fd, octets, 512, 0, (struct sockaddr *)&client, &client_len);
-
-	(void)what;
-	f->asked++;
-	if (len > 16 && !f->is_mute)
-		sendto(fd, octets, reply(octets, (size_t)len), 0, (struct sockaddr *)&client,
-		    client_len);
-}
+static const struct dns_row rows[] = {
+	{ "both.example.org", ns_t_a, 0, "192.0.2.1" },
+	{ "both.example.org", ns_t_aaaa, 0, "2001:db8::1" },
+	{ "four.example.org", ns_t_a, 0, "192.0.2.1" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.1" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.2" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.3" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.4" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.5" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.6" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.7" },
+	{ "many.example.org", ns_t_a, 0, "192.0.2.8" },
+	{ "many.example.org", ns_t_aaaa, 0, "2001:db8::1" },
+	{ "many.example.org", ns_t_aaaa, 0, "2001:db8::2" },
+	{ "many.example.org", ns_t_aaaa, 0, "2001:db8::3" },
+	{ "none.example.org", DNS_NOTHING, 0, NULL },
+	{ "fail.example.org", DNS_CODE, ns_r_servfail, NULL },
+	{ "refused.example.org", DNS_CODE, ns_r_refused, NULL },
+	{ "mute.example.org", DNS_MUTE, 0, NULL },
+	{ "mail.example.org", ns_t_mx, 20, "mx2.example.org" },
+	{ "mail.example.org", ns_t_mx, 10, "mx1.example.org" },
+	{ "mail.example.org", ns_t_mx, 10, "mx0.example.org" },
+	{ "null.example.org", ns_t_mx, 0, "" },
+	{ "alias.example.org", ns_t_cname, 0, "mail.example.org" },
+	{ "one.example.org", ns_t_cname, 0, "two.example.org" },
+	{ "two.example.org", ns_t_cname, 0, "one.example.org" },
+	{ "localhost", ns_t_mx, 10, "mx1.example.org" },
+	{ NULL, 0, 0, NULL },
+};
 
 static int
 set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct sockaddr_in in = { .sin_family = AF_INET };
-	socklen_t len = sizeof(in);
-	char server[40];
 	struct error err;
 
-	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	f->loop = loop_new(&err);
-	f->server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(f->server, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(getsockname(f->server, (struct sockaddr *)&in, &len), 0);
-	f->event = event_new(loop_base(f->loop), f->server, EV_READ | EV_PERSIST, on_question, f);
-	event_add(f->event, NULL);
+	dns_start(&f->dns, f->loop, rows);
 	f->resolver = resolver_new(f->loop, &err);
 	assert_non_null(f->resolver);
-	snprintf(server, sizeof(server), "127.0.0.1@%u", ntohs(in.sin_port));
-	assert_true(resolver_use_server(f->resolver, server, &err));
+	assert_true(resolver_use_server(f->resolver, f->dns.address, &err));
 	*state = f;
 	return 0;
 }
@@ -130,9 +82,8 @@ tear_down(void **state)
 	struct fixture *f = *state;
 
 	resolver_free(f->resolver);
-	event_free(f->event);
+	dns_stop(&f->dns);
 	loop_free(f->loop);
-	close(f->server);
 	free(f);
 	return 0;
 }
@@ -146,24 +97,50 @@ on_done(void *arg, enum resolver_outcome outcome, const struct endpoint *address
 	f->answers++;
 	f->outcome = outcome;
 	f->count = count;
-	memcpy(f->addresses, addresses, count * sizeof(*addresses));
+	if (count > 0)
+		memcpy(f->addresses, addresses, count * sizeof(*addresses));
 	snprintf(f->text, sizeof(f->text), "%s", text);
 	resolver_cancel(f->query);		/* too late, and harmless */
 }
 
 static void
-ask(struct fixture *f, const char *host)
+on_mx(void *arg, enum resolver_outcome outcome, const struct resolver_mx *records, size_t count,
+    const char *text)
+{
+	struct fixture *f = arg;
+
+	on_done(f, outcome, NULL, 0, text);
+	f->count = count;
+	memcpy(f->records, records, count * sizeof(*records));
+}
+
+static void
+await(struct fixture *f)
 {
 	int64_t deadline = clock_monotonic_us() + 40000000;
 
-	f->answers = 0;
-	f->query = resolver_addresses(f->resolver, host, 25, on_done, f);
 	assert_int_equal(f->answers, 0);
 	while (f->answers == 0 && clock_monotonic_us() < deadline)
 		loop_turn(f->loop, 100);
 	assert_int_equal(f->answers, 1);
 	loop_turn(f->loop, 0);
 	assert_int_equal(f->answers, 1);
+}
+
+static void
+ask(struct fixture *f, const char *host)
+{
+	f->answers = 0;
+	f->query = resolver_addresses(f->resolver, host, 25, on_done, f);
+	await(f);
+}
+
+static void
+ask_mx(struct fixture *f, const char *domain)
+{
+	f->answers = 0;
+	f->query = resolver_mx(f->resolver, domain, on_mx, f);
+	await(f);
 }
 
 static void
@@ -204,6 +181,10 @@ test_not_found(void **state)
 	assert_string_equal(f->text, "no such host");
 	ask(f, "none.example.org");
 	assert_int_equal(f->outcome, RESOLVER_NO_ADDRESS);
+	ask(f, "one.example.org");
+	assert_int_equal(f->outcome, RESOLVER_FAILED);
+	ask(f, "refused.example.org");
+	assert_int_equal(f->outcome, RESOLVER_FAILED);
 	ask(f, "fail.example.org");
 	assert_int_equal(f->outcome, RESOLVER_FAILED);
 	assert_int_equal(f->count, 0);
@@ -220,7 +201,7 @@ test_literals(void **state)
 	ask(f, "2001:db8::9");
 	assert_string_equal(f->addresses[0].text, "[2001:db8::9]:25");
 	assert_int_equal(f->count, 1);
-	assert_int_equal(f->asked, 0);
+	assert_int_equal(f->dns.asked, 0);
 }
 
 static void
@@ -238,7 +219,7 @@ test_no_names(void **state)
 	name[100] = '\0';			/* a label of 100 octets */
 	ask(f, name);
 	assert_true(f->outcome != RESOLVER_FOUND);
-	assert_int_equal(f->asked, 0);
+	assert_int_equal(f->dns.asked, 0);
 }
 
 static void
@@ -254,7 +235,7 @@ test_localhost(void **state)
 		endpoint_host(&f->addresses[i], host);
 		assert_true(strcmp(host, "127.0.0.1") == 0 || strcmp(host, "::1") == 0);
 	}
-	assert_int_equal(f->asked, 0);
+	assert_int_equal(f->dns.asked, 0);
 }
 
 static void
@@ -280,7 +261,7 @@ test_freed_with_queries_under_way(void **state)
 {
 	struct fixture *f = *state;
 
-	f->is_mute = true;
+	f->dns.is_mute = true;
 	for (int i = 0; i < 5; i++) {
 		char host[40];
 
@@ -289,7 +270,7 @@ test_freed_with_queries_under_way(void **state)
 	}
 	for (int i = 0; i < 20; i++)
 		loop_turn(f->loop, 10);
-	assert_true(f->asked > 0);
+	assert_true(f->dns.asked > 0);
 	resolver_free(f->resolver);
 	f->resolver = NULL;
 	loop_turn(f->loop, 10);
@@ -303,10 +284,279 @@ test_mute_server(void **state)
 	struct fixture *f = *state;
 	int64_t start = clock_monotonic_us();
 
-	f->is_mute = true;
+	f->dns.is_mute = true;
 	ask(f, "both.example.org");
 	assert_int_equal(f->outcome, RESOLVER_FAILED);
 	assert_in_range(clock_monotonic_us() - start, 0, 35000000);
+}
+
+/* --- mail exchangers --- */
+
+static void
+test_mx(void **state)
+{
+	struct fixture *f = *state;
+
+	ask_mx(f, "mail.example.org");
+	assert_int_equal(f->outcome, RESOLVER_FOUND);
+	assert_string_equal(f->text, "");
+	assert_int_equal(f->count, 3);
+	assert_int_equal(f->records[0].preference, 10);
+	assert_int_equal(f->records[1].preference, 10);
+	assert_string_equal(f->records[2].host, "mx2.example.org");
+	ask_mx(f, "Alias.example.org");
+	assert_int_equal(f->count, 3);
+}
+
+/* From the cache the order is the servers', and shuffled all the same. */
+static void
+test_mx_shuffled(void **state)
+{
+	struct fixture *f = *state;
+	char first[2][21] = { "", "" };
+
+	for (int round = 0; round < 2; round++) {
+		resolver_set_seed(f->resolver, 5);
+		for (int i = 0; i < 20; i++) {
+			ask_mx(f, "mail.example.org");
+			first[round][i] = f->records[0].host[2];
+		}
+	}
+	assert_non_null(strchr(first[0], '0'));
+	assert_non_null(strchr(first[0], '1'));
+	assert_string_equal(first[0], first[1]);
+}
+
+static void
+test_mx_not_found(void **state)
+{
+	const struct { const char *domain; enum resolver_outcome outcome; const char *text; }
+	cases[] = {
+		{ "gone.example.org", RESOLVER_NO_SUCH_NAME, "no such domain" },
+		{ "both.example.org", RESOLVER_NO_ADDRESS, "the domain has no MX record" },
+		{ "null.example.org", RESOLVER_NULL_MX, "the domain takes no mail" },
+		{ "fail.example.org", RESOLVER_FAILED, "the DNS lookup failed" },
+		{ "refused.example.org", RESOLVER_FAILED, "the DNS lookup failed" },
+		{ "one.example.org", RESOLVER_FAILED, "the DNS lookup failed" },
+		{ "", RESOLVER_NO_SUCH_NAME, "not a domain" },
+		{ "192.0.2.1", RESOLVER_NO_SUCH_NAME, "not a domain" },
+		{ "2001:db8::1", RESOLVER_NO_SUCH_NAME, "not a domain" },
+	};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ask_mx(f, cases[i].domain);
+		assert_int_equal(f->outcome, cases[i].outcome);
+		assert_string_equal(f->text, cases[i].text);
+		assert_int_equal(f->count, 0);
+	}
+}
+
+static void
+test_mx_cancel(void **state)
+{
+	struct fixture *f = *state;
+
+	for (int turns = 0; turns < 6; turns++) {
+		f->query = resolver_mx(f->resolver, "mail.example.org", on_mx, f);
+		for (int i = 0; i < turns && f->answers == 0; i++)
+			loop_turn(f->loop, 1);
+		if (f->answers == 0)
+			resolver_cancel(f->query);
+		f->answers = 0;
+	}
+	resolver_mx(f->resolver, "mute.example.org", on_mx, f);
+	loop_turn(f->loop, 10);
+	assert_int_equal(f->answers, 0);
+}
+
+/* A server that was dead is asked again soon when it is back, which libunbound would not do. */
+static void
+test_server_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	char host[40];
+	int64_t start;
+
+	f->dns.is_mute = true;
+	for (int i = 0; i < 20; i++) {
+		snprintf(host, sizeof(host), "gone%d.example.org", i);
+		resolver_addresses(f->resolver, host, 25, on_done, f);
+	}
+	while (f->answers < 20)
+		loop_turn(f->loop, 100);
+	f->dns.is_mute = false;
+	start = clock_monotonic_us();
+	do
+		ask(f, "both.example.org");
+	while (f->outcome != RESOLVER_FOUND && clock_monotonic_us() - start < 14000000);
+	assert_int_equal(f->outcome, RESOLVER_FOUND);
+}
+
+/* What was asked before goes on, what comes after it goes to the new server. */
+static void
+test_renewed_while_asked(void **state)
+{
+	struct fixture *f = *state;
+	struct dns_server other;
+	struct error err;
+
+	dns_start(&other, f->loop, rows);
+	f->query = resolver_addresses(f->resolver, "both.example.org", 25, on_done, f);
+	assert_true(resolver_use_server(f->resolver, other.address, &err));
+	await(f);
+	assert_int_equal(f->outcome, RESOLVER_FOUND);
+	assert_int_equal(other.asked, 0);
+	assert_true(f->dns.asked > 0);
+	f->dns.asked = 0;
+	ask_mx(f, "mail.example.org");
+	ask(f, "four.example.org");
+	assert_true(other.asked > 0);
+	assert_int_equal(f->dns.asked, 0);
+	resolver_refresh(f->resolver);			/* nothing has changed */
+	ask(f, "four.example.org");
+	assert_int_equal(f->count, 1);
+	resolver_free(f->resolver);
+	f->resolver = NULL;
+	loop_turn(f->loop, 0);
+	dns_stop(&other);
+}
+
+/* --- a real server --- */
+
+struct nsd { char directory[40]; pid_t pid; char address[40]; };
+
+static void
+write_file(const struct nsd *nsd, const char *name, const char *text)
+{
+	char path[80];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", nsd->directory, name);
+	file = fopen(path, "w");
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+}
+
+/* A thousand exchangers of big.example.org: more than UDP carries. */
+static void
+write_zone(const struct nsd *nsd)
+{
+	char *text = calloc(1, 200000), *end = text;
+
+	end += sprintf(end, "$TTL 60\n$ORIGIN example.org.\n"
+	    "@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 127.0.0.1\n"
+	    "@ MX 10 mx1\n@ MX 20 mx2.example.org.\nmx1 A 192.0.2.1\nmx1 AAAA 2001:db8::1\n"
+	    "mx2 CNAME mx1\nnull MX 0 .\nempty TXT \"no more\"\nalias CNAME example.org.\n"
+	    "odd MX 10 192.0.2.1.\n");
+	for (int i = 1000; i > 0; i--)
+		end += sprintf(end, "big MX %d mx%d.big\n", i, i);
+	write_file(nsd, "example.org.zone", text);
+	free(text);
+}
+
+static int
+free_port(void)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	socklen_t len = sizeof(in);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	close(fd);
+	return ntohs(in.sin_port);
+}
+
+static void
+nsd_start(struct nsd *nsd)
+{
+	char text[1200], path[80];
+	int port = free_port();
+
+	snprintf(nsd->directory, sizeof(nsd->directory), "/tmp/herald-nsd.XXXXXX");
+	assert_non_null(mkdtemp(nsd->directory));
+	snprintf(nsd->address, sizeof(nsd->address), "127.0.0.1@%d", port);
+	snprintf(text, sizeof(text), "server:\n ip-address: %s\n username: \"\"\n chroot: \"\"\n"
+	    " zonesdir: %s\n pidfile: \"\"\n database: \"\"\n zonelistfile: %s/list\n"
+	    " xfrdfile: \"\"\n xfrdir: %s\n logfile: %s/log\n server-count: 1\n"
+	    "remote-control:\n control-enable: no\n"
+	    "zone:\n name: example.org\n zonefile: example.org.zone\n"
+	    "zone:\n name: broken.example\n zonefile: missing.zone\n", nsd->address,
+	    nsd->directory, nsd->directory, nsd->directory, nsd->directory);
+	write_file(nsd, "nsd.conf", text);
+	write_zone(nsd);
+	snprintf(path, sizeof(path), "%s/nsd.conf", nsd->directory);
+	nsd->pid = fork();
+	assert_true(nsd->pid >= 0);
+	if (nsd->pid == 0) {
+		execl("/usr/sbin/nsd", "nsd", "-d", "-c", path, (char *)NULL);
+		_exit(127);
+	}
+}
+
+static void
+nsd_stop(struct nsd *nsd)
+{
+	char command[80];
+	int status;
+
+	kill(nsd->pid, SIGTERM);
+	assert_int_equal(waitpid(nsd->pid, &status, 0), nsd->pid);
+	snprintf(command, sizeof(command), "rm -rf %s", nsd->directory);
+	assert_int_equal(system(command), 0);
+}
+
+static void
+check_names_of_nsd(struct fixture *f)
+{
+	const struct { const char *domain; enum resolver_outcome outcome; size_t count; }
+	cases[] = {
+		{ "example.org", RESOLVER_FOUND, 2 }, { "alias.example.org", RESOLVER_FOUND, 2 },
+		{ "null.example.org", RESOLVER_NULL_MX, 0 },
+		{ "empty.example.org", RESOLVER_NO_ADDRESS, 0 },
+		{ "gone.example.org", RESOLVER_NO_SUCH_NAME, 0 },
+		{ "broken.example", RESOLVER_FAILED, 0 },		/* SERVFAIL */
+		{ "unknown.example", RESOLVER_FAILED, 0 },		/* REFUSED */
+		{ "odd.example.org", RESOLVER_FAILED, 0 },
+		{ "big.example.org", RESOLVER_FOUND, RESOLVER_MX_MAX },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ask_mx(f, cases[i].domain);
+		if (f->outcome != cases[i].outcome || f->count != cases[i].count)
+			fail_msg("%s: %d, %zu, %s", cases[i].domain, (int)f->outcome, f->count,
+			    f->text);
+	}
+	for (unsigned i = 0; i < RESOLVER_MX_MAX; i++)
+		assert_int_equal(f->records[i].preference, i + 1);
+	ask(f, "mx2.example.org");
+	assert_int_equal(f->count, 2);
+	assert_string_equal(f->addresses[0].text, "[2001:db8::1]:25");
+}
+
+static void
+test_real_server(void **state)
+{
+	struct fixture *f = *state;
+	struct nsd nsd;
+	struct error err;
+	int64_t deadline = clock_monotonic_us() + 20000000;
+
+	if (access("/usr/sbin/nsd", X_OK) == -1) {
+		print_message("nsd is not installed: scripts/deps does it\n");
+		skip();
+	}
+	nsd_start(&nsd);
+	do {
+		assert_true(resolver_use_server(f->resolver, nsd.address, &err));
+		usleep(50000);
+		ask(f, "ns.example.org");
+	} while (f->outcome != RESOLVER_FOUND && clock_monotonic_us() < deadline);
+	check_names_of_nsd(f);
+	nsd_stop(&nsd);
 }
 
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -324,6 +574,13 @@ main(void)
 		TEST(test_cancel),
 		TEST(test_freed_with_queries_under_way),
 		TEST(test_mute_server),
+		TEST(test_mx),
+		TEST(test_mx_shuffled),
+		TEST(test_mx_not_found),
+		TEST(test_mx_cancel),
+		TEST(test_server_comes_back),
+		TEST(test_renewed_while_asked),
+		TEST(test_real_server),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
