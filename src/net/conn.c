@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "net/endpoint.h"
 #include "net/idle.h"
 #include "net/linger.h"
@@ -47,6 +48,7 @@ struct conn {
 	enum conn_end end;
 	char *end_text;
 	char tls_text[32];
+	char *certificate_text;		/* of a handshake that failed, or NULL */
 
 	struct event read_event, write_event;
 	struct idle idle;
@@ -228,6 +230,8 @@ handshake(struct conn *conn)
 	enum stream_outcome outcome = stream_handshake(&conn->stream, &fault);
 
 	if (outcome == STREAM_ENDED) {
+		/* The stream is closed when the owner hears of it. */
+		conn->certificate_text = stream_certificate_text(&conn->stream);
 		fail(conn, fault.end, fault.text);
 		return;
 	}
@@ -382,6 +386,7 @@ destroy(struct conn *conn)
 	buf_wipe(&conn->in);
 	buf_wipe(&conn->out);
 	free(conn->end_text);
+	free(conn->certificate_text);
 	free(conn);
 }
 
@@ -445,11 +450,18 @@ struct conn *
 conn_connect(struct loop *loop, const struct endpoint *to, const struct conn_events *events,
     void *owner, struct error *err)
 {
+	return conn_connect_from(loop, to, NULL, events, owner, err);
+}
+
+struct conn *
+conn_connect_from(struct loop *loop, const struct endpoint *to, const struct endpoint *from,
+    const struct conn_events *events, void *owner, struct error *err)
+{
 	struct conn *conn;
 	int fd;
 
 	assert(to->kind != ENDPOINT_SYSTEMD);
-	fd = stream_connect(to, err);
+	fd = stream_connect(to, from, err);
 	if (fd == -1)
 		return NULL;
 	conn = conn_new(loop, fd, events, owner);
@@ -535,6 +547,22 @@ const char *
 conn_tls_text(const struct conn *conn)
 {
 	return conn->tls_text[0] != '\0' ? conn->tls_text : "none";
+}
+
+void
+conn_certificate_text(const struct conn *conn, char *out, size_t size)
+{
+	char *text = stream_certificate_text(&conn->stream);
+	const char *kept = conn->certificate_text != NULL ? conn->certificate_text : "";
+
+	text_copy(out, size, text != NULL ? text : kept);
+	free(text);
+}
+
+bool
+conn_tls_is_resumed(const struct conn *conn)
+{
+	return stream_is_resumed(&conn->stream);
 }
 
 void

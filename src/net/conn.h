@@ -33,6 +33,10 @@ struct conn_events {
  * `events` must outlive the connection; `owner` is not touched. */
 struct conn *conn_connect(struct loop *loop, const struct endpoint *to,
     const struct conn_events *events, void *owner, struct error *err);
+/* The same from an address of ours (its port 0: any), of the same family; NULL: any. */
+struct conn *conn_connect_from(struct loop *loop, const struct endpoint *to,
+    const struct endpoint *from, const struct conn_events *events, void *owner,
+    struct error *err);
 struct conn *conn_adopt(struct loop *loop, int fd,	/* owns fd from now on */
     const struct conn_events *events, void *owner);
 
@@ -54,6 +58,11 @@ bool conn_start_tls(struct conn *conn, struct tls_context *tls, const char *serv
     bool more_input, struct error *err) __attribute__((warn_unused_result));
 /* "TLSv1.3/verified", "TLSv1.2/encrypted", or "none": for the log. */
 const char *conn_tls_text(const struct conn *conn);
+/* Of the peer: "subject CN=…, issuer CN=…, until 2026-12-31, sha256:…", printable, or "".
+ * For on_closed(), too, where the certificate may be the reason. */
+void conn_certificate_text(const struct conn *conn, char *out, size_t size);
+/* Whether the handshake went on where an earlier one had ended. */
+bool conn_tls_is_resumed(const struct conn *conn);
 
 /* Sends what is unsent, says end of file, reads and drops what the peer still sends
  * (at most 256 KiB and 5 s) so that no reset eats our words, closes.  No callback

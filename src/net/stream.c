@@ -9,13 +9,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "base/error.h"
+#include "base/mem.h"
 #include "base/text.h"
 #include "net/endpoint.h"
 #include "net/tls.h"
+#include "net/tls_certificate.h"
+
+/* OpenSSL reads on by itself behind records that bring nothing (KeyUpdate, tickets,
+ * HelloRequest): a peer that sent these without end would hold the loop.  Two records of full
+ * size; those others take some 20 us for 27 octets. */
+#define TLS_READ_MAX	(32 * 1024)	/* octets of the socket in one call */
 
 static const struct {
 	int failure;
@@ -57,14 +65,32 @@ ended(struct stream_fault *fault, enum conn_end end, const char *text)
 	return STREAM_ENDED;
 }
 
+/* From an address of our own: the port is chosen with the connection, so that as many may
+ * go from there as to different places (ip(7)). */
+static bool
+bind_to(int fd, const struct endpoint *from, struct error *err)
+{
+	const int on = 1;
+
+	setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	if (bind(fd, &from->address.any, from->address_len) == 0)
+		return true;
+	return error_set(err, ERROR_NETWORK, "cannot send from %s: %s", from->text,
+	    strerror(errno));
+}
+
 int
-stream_connect(const struct endpoint *to, struct error *err)
+stream_connect(const struct endpoint *to, const struct endpoint *from, struct error *err)
 {
 	int fd = socket(to->address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct stream_fault fault;
 
 	if (fd == -1) {
 		error_set(err, ERROR_NETWORK, "cannot make a socket: %s", strerror(errno));
+		return -1;
+	}
+	if (from != NULL && !bind_to(fd, from, err)) {
+		close(fd);
 		return -1;
 	}
 	if (connect(fd, &to->address.any, to->address_len) == -1 && errno != EINPROGRESS) {
@@ -122,10 +148,31 @@ judge(struct stream *stream, int outcome, struct stream_fault *fault)
 	if (stream->version != NULL &&
 	    ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		return ended(fault, CONN_EOF, "connection closed by peer without TLS close_notify");
+	tls_session_distrust(stream->ssl);
 	tls_error_text(stream->ssl, text, sizeof(text));
 	fault->end = CONN_TLS;
 	snprintf(fault->text, sizeof(fault->text), "TLS: %s", text);
 	return STREAM_ENDED;
+}
+
+/* Around each read of the socket: one beyond what the call may take finds it empty. */
+static long
+on_bio(BIO *bio, int what, const char *octets, size_t len, int argi, long argl, int result,
+    size_t *got)
+{
+	struct stream *stream = (void *)BIO_get_callback_arg(bio);
+
+	(void)octets;
+	(void)len;
+	(void)argi;
+	(void)argl;
+	if (what == BIO_CB_READ && stream->room == 0) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	if (what == (BIO_CB_READ | BIO_CB_RETURN) && result > 0)
+		stream->room -= *got < stream->room ? *got : stream->room;
+	return result;
 }
 
 /* Record after record until the socket is empty or the room is full. */
@@ -133,6 +180,7 @@ static enum stream_outcome
 read_tls(struct stream *stream, char *octets, size_t size, size_t *moved,
     struct stream_fault *fault)
 {
+	stream->room = TLS_READ_MAX;
 	while (*moved < size) {
 		size_t len = 0;
 		int outcome;
@@ -175,6 +223,7 @@ static enum stream_outcome
 write_tls(struct stream *stream, const char *octets, size_t len, size_t *moved,
     struct stream_fault *fault)
 {
+	stream->room = TLS_READ_MAX;
 	while (*moved < len) {
 		size_t written = 0;
 		int outcome;
@@ -210,18 +259,35 @@ stream_write(struct stream *stream, const char *octets, size_t len, size_t *move
 	return STREAM_DONE;
 }
 
+static bool
+peer_place(const struct stream *stream, struct endpoint *place)
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (getpeername(stream->fd, (struct sockaddr *)&address, &len) == -1)
+		return false;
+	endpoint_from_sockaddr(place, (struct sockaddr *)&address, len);
+	return place->kind == ENDPOINT_INET;	/* others may have no name */
+}
+
 bool
 stream_start_tls(struct stream *stream, struct tls_context *tls, const char *server_name,
     struct error *err)
 {
 	SSL *ssl = tls_session(tls, server_name, err);
+	struct endpoint place;
 
 	if (ssl == NULL)
 		return false;
 	if (SSL_set_fd(ssl, stream->fd) != 1) {
-		SSL_free(ssl);
+		tls_session_free(ssl);
 		return error_set(err, ERROR_TLS, "TLS: cannot take the socket");
 	}
+	BIO_set_callback_ex(SSL_get_rbio(ssl), on_bio);
+	BIO_set_callback_arg(SSL_get_rbio(ssl), (char *)stream);
+	if (server_name != NULL && peer_place(stream, &place))
+		tls_session_resume(tls, ssl, server_name, place.text);
 	stream->ssl = ssl;
 	stream->tls = tls_ref(tls);
 	return true;
@@ -234,6 +300,7 @@ stream_handshake(struct stream *stream, struct stream_fault *fault)
 	struct error err;
 	int done;
 
+	stream->room = TLS_READ_MAX;
 	ERR_clear_error();
 	errno = 0;
 	done = SSL_do_handshake(stream->ssl);
@@ -248,6 +315,24 @@ stream_handshake(struct stream *stream, struct stream_fault *fault)
 		return ended(fault, CONN_TLS, err.text);
 	stream->version = SSL_get_version(stream->ssl);
 	return STREAM_DONE;
+}
+
+char *
+stream_certificate_text(const struct stream *stream)
+{
+	X509 *certificate = stream->ssl != NULL ? tls_peer_certificate(stream->ssl) : NULL;
+	char text[512];
+
+	if (certificate == NULL)
+		return NULL;
+	tls_certificate_text(certificate, text, sizeof(text));
+	return mem_strdup(text);
+}
+
+bool
+stream_is_resumed(const struct stream *stream)
+{
+	return stream->ssl != NULL && SSL_session_reused(stream->ssl);
 }
 
 bool
@@ -274,7 +359,7 @@ stream_release(struct stream *stream)
 void
 stream_close(struct stream *stream)
 {
-	SSL_free(stream->ssl);
+	tls_session_free(stream->ssl);
 	stream->ssl = NULL;
 	tls_unref(stream->tls);
 	stream->tls = NULL;

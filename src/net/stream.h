@@ -16,12 +16,13 @@ enum stream_outcome {
 	STREAM_ENDED,			/* *fault says why */
 };
 
-/* All zero but fd is a plain stream. */
+/* All zero but fd is a plain stream.  Does not move once TLS is prepared. */
 struct stream {
 	int fd;
 	SSL *ssl;
 	struct tls_context *tls;
 	const char *version;		/* of TLS, from the end of the handshake: "TLSv1.3" */
+	size_t room;			/* octets that this call may still take from the socket */
 };
 
 struct stream_fault {
@@ -30,8 +31,8 @@ struct stream_fault {
 };
 
 /* A new socket on its way to `to`: writable once stream_connected() can tell.  -1 and
- * *err for what is known at once. */
-int stream_connect(const struct endpoint *to, struct error *err);
+ * *err for what is known at once.  `from`: an address of ours, or NULL. */
+int stream_connect(const struct endpoint *to, const struct endpoint *from, struct error *err);
 enum stream_outcome stream_connected(struct stream *stream, struct stream_fault *fault);
 /* Output leaves when it is written: it was gathered already. */
 void stream_set_no_delay(struct stream *stream);
@@ -46,6 +47,9 @@ enum stream_outcome stream_write(struct stream *stream, const char *octets, size
 bool stream_start_tls(struct stream *stream, struct tls_context *tls, const char *server_name,
     struct error *err) __attribute__((warn_unused_result));
 enum stream_outcome stream_handshake(struct stream *stream, struct stream_fault *fault);
+/* tls_certificate_text() of the peer, to be freed; NULL: it has shown none. */
+char *stream_certificate_text(const struct stream *stream);
+bool stream_is_resumed(const struct stream *stream);
 /* Whether TLS holds octets that the socket no longer tells of. */
 bool stream_has_pending(const struct stream *stream);
 

@@ -1,6 +1,7 @@
 /* test_conn.c - plain connections on loopback: input, output, pauses, and every way to end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -584,6 +585,34 @@ test_connect(void **state)
 	assert_string_equal(conn_tls_text(s->conn), "none");
 }
 
+/* 127.0.0.0/8 is all ours. */
+static void
+test_connect_from(void **state)
+{
+	struct side *s = *state;
+	struct sockaddr_in peer;
+	socklen_t len = sizeof(peer);
+	struct endpoint where, from, foreign;
+	struct error err;
+	int listening = listen_somewhere(&where);
+	char host[ENDPOINT_ADDRESS_MAX];
+
+	conn_close(s->conn);
+	assert_true(endpoint_from_literal(&from, "127.0.0.9", 0));
+	assert_true(endpoint_from_literal(&foreign, "192.0.2.1", 0));
+	assert_null(conn_connect_from(s->loop, &where, &foreign, &events, s, &err));
+	assert_non_null(strstr(err.text, "cannot send from 192.0.2.1:0"));
+	s->conn = conn_connect_from(s->loop, &where, &from, &events, s, &err);
+	assert_non_null(s->conn);
+	turn_until(s, &s->opened, 1);
+	close(s->peer);
+	s->peer = accept4(listening, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	close(listening);
+	endpoint_from_sockaddr(&from, (struct sockaddr *)&peer, len);
+	assert_string_equal(endpoint_host(&from, host), "127.0.0.9");
+	assert_int_not_equal(endpoint_port(&from), 0);
+}
+
 static void
 test_connect_refused(void **state)
 {
@@ -659,6 +688,7 @@ main(void)
 		TEST(test_peer_that_never_reads),
 		TEST(test_large_both_ways),
 		TEST(test_connect),
+		TEST(test_connect_from),
 		TEST(test_connect_refused),
 		TEST(test_close_in_open),
 		TEST(test_unix_peer),

@@ -10,10 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -24,6 +28,8 @@
 #include "net/conn.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "net/tls_cache.h"
+#include "net/tls_certificate.h"
 
 #define DAY	86400
 
@@ -35,7 +41,7 @@ struct side {
 	struct buf got;
 	int secured, closed;
 	enum conn_end end;
-	char text[300];
+	char text[300], certificate[512];
 	size_t to_send;
 	struct tls_context *start;	/* at the first input, behind `at` octets */
 	size_t at;
@@ -108,6 +114,7 @@ on_closed(void *owner, enum conn_end end, const char *text)
 	struct side *s = owner;
 
 	s->closed++;
+	conn_certificate_text(s->conn, s->certificate, sizeof(s->certificate));
 	s->conn = NULL;
 	s->end = end;
 	snprintf(s->text, sizeof(s->text), "%s", text);
@@ -213,9 +220,9 @@ struct authority { X509 *certificate; EVP_PKEY *key; };
 static const char *
 path_of(const char *name, const char *kind)
 {
-	static char paths[4][80];
+	static char paths[16][80];
 	static unsigned next;
-	char *path = paths[next++ % 4];
+	char *path = paths[next++ % 16];
 
 	snprintf(path, sizeof(paths[0]), "%s/%s.%s", directory, name, kind);
 	return path;
@@ -262,6 +269,7 @@ save(const char *name, X509 *certificate, EVP_PKEY *key)
 	file = fopen(path_of(name, "key"), "w");
 	PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL);
 	fclose(file);
+	assert_int_equal(chmod(path_of(name, "key"), 0600), 0);
 }
 
 static struct authority
@@ -314,6 +322,17 @@ make_certificates(void **state)
 	authority_free(&ca);
 	authority_free(&other);
 	return 0;
+}
+
+static struct tls_context *
+context_of(const struct tls_client_params *params)
+{
+	struct error err;
+	struct tls_context *context = tls_client_new(params, &err);
+
+	if (context == NULL)
+		fail_msg("%s", err.text);
+	return context;
 }
 
 static int
@@ -740,6 +759,684 @@ test_errors_stay_with_their_connection(void **state)
 	tls_unref(server);
 }
 
+/* --- a server of plain OpenSSL, which can do what ours does not --- */
+
+static SSL_CTX *
+server_of(const char *certificate, int max_version)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	SSL_CTX_set_max_proto_version(ctx, max_version);
+	assert_int_equal(SSL_CTX_use_certificate_file(ctx, path_of(certificate, "crt"),
+	    SSL_FILETYPE_PEM), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, path_of(certificate, "key"),
+	    SSL_FILETYPE_PEM), 1);
+	SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"test", 4);
+	return ctx;
+}
+
+static int
+listen_at(struct sockaddr_in *in)
+{
+	socklen_t len = sizeof(*in);
+	int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*in = (struct sockaddr_in){ .sin_family = AF_INET };
+	in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listening, (struct sockaddr *)in, sizeof(*in)), 0);
+	assert_int_equal(listen(listening, 1), 0);
+	assert_int_equal(getsockname(listening, (struct sockaddr *)in, &len), 0);
+	return listening;
+}
+
+struct visit {
+	int listening;
+	struct sockaddr_in place;
+	struct loop *loop;
+	struct side client;
+	SSL *server;
+	bool resumed, good;
+};
+
+static void
+visit_listen(struct visit *visit)
+{
+	struct error err;
+
+	memset(visit, 0, sizeof(*visit));
+	visit->listening = listen_at(&visit->place);
+	visit->loop = loop_new(&err);
+}
+
+static void
+visit_close(struct visit *visit)
+{
+	close(visit->listening);
+	loop_free(visit->loop);
+}
+
+static void
+visit_handshake(struct visit *visit)
+{
+	int64_t deadline = clock_monotonic_us() + 10000000;
+
+	while ((visit->client.secured == 0 || !SSL_is_init_finished(visit->server)) &&
+	    visit->client.closed == 0) {
+		assert_true(clock_monotonic_us() < deadline);
+		if (!SSL_is_init_finished(visit->server))
+			SSL_do_handshake(visit->server);
+		loop_turn(visit->loop, 1);
+	}
+	visit->good = visit->client.closed == 0;
+	if (visit->good)
+		SSL_write(visit->server, "hello", 5);
+	while (visit->good && visit->client.got.len < 5 && visit->client.closed == 0) {
+		assert_true(clock_monotonic_us() < deadline);
+		loop_turn(visit->loop, 1);
+	}
+}
+
+/* One connection, from the handshake to a few octets behind it; visit->server stays. */
+static void
+visit_once(struct visit *visit, struct tls_context *context, SSL_CTX *ctx, const char *name)
+{
+	struct error err;
+	int fds[2];
+
+	memset(&visit->client, 0, sizeof(visit->client));
+	visit->client.loop = visit->loop;
+	fds[0] = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(fds[0], (struct sockaddr *)&visit->place,
+	    sizeof(visit->place)), 0);
+	fds[1] = accept(visit->listening, NULL, NULL);
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	visit->server = SSL_new(ctx);
+	SSL_set_fd(visit->server, fds[1]);
+	SSL_set_accept_state(visit->server);
+	visit->client.conn = conn_adopt(visit->loop, fds[0], &events, &visit->client);
+	assert_true(conn_start_tls(visit->client.conn, context, name, false, &err));
+	visit_handshake(visit);
+}
+
+static void
+visit_end(struct visit *visit)
+{
+	int fd = SSL_get_fd(visit->server);
+
+	if (visit->client.conn != NULL)
+		conn_close(visit->client.conn);
+	loop_turn(visit->loop, 0);
+	buf_free(&visit->client.got);
+	SSL_free(visit->server);
+	close(fd);
+}
+
+/* Whether the handshake was good, and (out) whether it went on with an earlier session. */
+static bool
+visit_says(struct visit *visit, struct tls_context *context, SSL_CTX *ctx, const char *name)
+{
+	visit_once(visit, context, ctx, name);
+	visit->resumed = SSL_session_reused(visit->server) == 1;
+	if (visit->client.conn != NULL)
+		assert_int_equal(conn_tls_is_resumed(visit->client.conn), visit->resumed);
+	visit_end(visit);
+	return visit->good;
+}
+
+#define ASSERT_NEW(visit, context, ctx, name) do { \
+		assert_true(visit_says(visit, context, ctx, name)); \
+		assert_false((visit)->resumed); \
+	} while (0)
+#define ASSERT_RESUMED(visit, context, ctx, name) do { \
+		assert_true(visit_says(visit, context, ctx, name)); \
+		assert_true((visit)->resumed); \
+	} while (0)
+
+static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+static void
+test_resumption(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		SSL_CTX *ctx = server_of("good", versions[i]);
+		struct tls_context *context = client_context(true, 0);
+		struct visit visit;
+
+		visit_listen(&visit);
+		ASSERT_NEW(&visit, context, ctx, "mail.example.org");
+		ASSERT_RESUMED(&visit, context, ctx, "mail.example.org");
+		ASSERT_RESUMED(&visit, context, ctx, "MAIL.example.org");
+		visit_once(&visit, context, ctx, "mail.example.org");
+		assert_string_equal(conn_tls_text(visit.client.conn),
+		    i == 0 ? "TLSv1.2/verified" : "TLSv1.3/verified");
+		assert_true(conn_tls_is_resumed(visit.client.conn));
+		visit_end(&visit);
+		visit_close(&visit);
+		tls_unref(context);
+		SSL_CTX_free(ctx);
+	}
+}
+
+/* RULES V26: another name, place or policy is another session. */
+static void
+test_no_resumption_elsewhere(void **state)
+{
+	char ca[80], certificate[80], key[80];
+	struct tls_client_params params = { .verify = true, .ca_file = ca,
+	    .certificate = certificate, .private_key = key };
+
+	(void)state;
+	strcpy(ca, path_of("ca", "crt"));
+	strcpy(certificate, path_of("client", "crt"));
+	strcpy(key, path_of("client", "key"));
+	for (size_t i = 0; i < 2; i++) {
+		SSL_CTX *ctx = server_of("good", versions[i]);
+		struct tls_context *context = client_context(true, 0);
+		struct tls_context *unverified = client_context(false, 0);
+		struct tls_context *same = client_context(true, 0);
+		struct tls_context *with_certificate = context_of(&params);
+		struct visit visit, other;
+
+		visit_listen(&visit);
+		visit_listen(&other);
+		ASSERT_NEW(&visit, unverified, ctx, "mail.example.org");
+		ASSERT_NEW(&visit, context, ctx, "mail.example.org");
+		ASSERT_NEW(&visit, same, ctx, "mail.example.org");
+		ASSERT_NEW(&visit, with_certificate, ctx, "mail.example.org");
+		ASSERT_NEW(&visit, context, ctx, "192.0.2.1");
+		ASSERT_NEW(&other, context, ctx, "mail.example.org");
+		/* A name that the certificate has not: no session helps. */
+		assert_false(visit_says(&visit, context, ctx, "other.example.org"));
+		assert_false(visit_says(&visit, context, ctx, "other.example.org"));
+		ASSERT_RESUMED(&visit, unverified, ctx, "mail.example.org");
+		ASSERT_RESUMED(&visit, context, ctx, "mail.example.org");
+		visit_close(&visit);
+		visit_close(&other);
+		tls_unref(context);
+		tls_unref(unverified);
+		tls_unref(same);
+		tls_unref(with_certificate);
+		SSL_CTX_free(ctx);
+	}
+}
+
+/* What the server has forgotten is a full handshake, and no fault. */
+static void
+test_resumption_refused_by_the_server(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		SSL_CTX *before = server_of("good", versions[i]);
+		SSL_CTX *after = server_of("good", versions[i]);
+		struct tls_context *context = client_context(true, 0);
+		struct visit visit;
+
+		visit_listen(&visit);
+		ASSERT_NEW(&visit, context, before, "mail.example.org");
+		ASSERT_NEW(&visit, context, after, "mail.example.org");
+		ASSERT_RESUMED(&visit, context, after, "mail.example.org");
+		visit_close(&visit);
+		tls_unref(context);
+		SSL_CTX_free(before);
+		SSL_CTX_free(after);
+	}
+}
+
+/* The certificate expires between two connections: the second one is refused, though
+ * the server would go on, and though its session said that all was well. */
+static void
+test_resumption_is_judged_again(void **state)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	FILE *file = fopen(path_of("ca", "key"), "r");
+	struct authority ca;
+
+	(void)state;
+	ca.key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+	fclose(file);
+	file = fopen(path_of("ca", "crt"), "r");
+	ca.certificate = PEM_read_X509(file, NULL, NULL, NULL);
+	fclose(file);
+	for (size_t i = 0; i < 2; i++) {
+		X509 *certificate = certificate_new(key, "x", &ca, -1, 1);
+		struct tls_context *context = client_context(true, 0);
+		struct visit visit;
+		SSL_CTX *ctx;
+
+		X509_gmtime_adj(X509_getm_notAfter(certificate), 3);
+		extend(certificate, NID_subject_alt_name, "DNS:mail.example.org");
+		X509_sign(certificate, ca.key, EVP_sha256());
+		save("brief", certificate, key);
+		ctx = server_of("brief", versions[i]);
+		visit_listen(&visit);
+		ASSERT_NEW(&visit, context, ctx, "mail.example.org");
+		while (X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0)
+			usleep(50000);
+		visit_once(&visit, context, ctx, "mail.example.org");
+		assert_false(visit.good);
+		assert_true(SSL_session_reused(visit.server));
+		assert_int_equal(visit.client.end, CONN_TLS);
+		assert_string_equal(visit.client.text, "TLS: certificate has expired");
+		visit_end(&visit);
+		/* And that session is not tried again. */
+		assert_false(visit_says(&visit, context, ctx, "mail.example.org"));
+		assert_false(visit.resumed);
+		visit_close(&visit);
+		tls_unref(context);
+		SSL_CTX_free(ctx);
+		X509_free(certificate);
+	}
+	unlink(path_of("brief", "crt"));
+	unlink(path_of("brief", "key"));
+	authority_free(&ca);
+	EVP_PKEY_free(key);
+}
+
+/* Ours as a server: what one listener gave, another does not take (RULES V26). */
+static void
+test_listeners_do_not_share_sessions(void **state)
+{
+	struct tls_context *servers[] = { server_context("good"), server_context("good") };
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL_SESSION *session = NULL;
+
+	(void)state;
+	SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+	for (int i = 0; i < 3; i++) {
+		struct tls_context *server = servers[i == 2 ? 1 : 0];
+		struct pair pair;
+		struct error err;
+		SSL *ssl;
+		int raw;
+
+		pair_open(&pair, &raw);
+		assert_true(conn_start_tls(pair.server.conn, server, NULL, false, &err));
+		ssl = SSL_new(ctx);
+		SSL_set_fd(ssl, raw);
+		if (session != NULL)
+			SSL_set_session(ssl, session);
+		for (int j = 0; j < 1000 && SSL_connect(ssl) != 1; j++)
+			loop_turn(pair.loop, 1);
+		assert_true(SSL_is_init_finished(ssl));
+		assert_int_equal(SSL_session_reused(ssl), i == 1);
+		if (session == NULL)
+			session = SSL_get1_session(ssl);
+		SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+		SSL_free(ssl);
+		close(raw);
+		pair_close(&pair);
+	}
+	SSL_SESSION_free(session);
+	SSL_CTX_free(ctx);
+	tls_unref(servers[0]);
+	tls_unref(servers[1]);
+}
+
+/* Whether there is a session of that key. */
+static bool
+is_cached(struct tls_cache *cache, const char *key)
+{
+	SSL_SESSION *session = tls_cache_get(cache, key);
+
+	SSL_SESSION_free(session);
+	return session != NULL;
+}
+
+static void
+test_cache(void **state)
+{
+	struct tls_cache *cache = tls_cache_new();
+	SSL_SESSION *session = SSL_SESSION_new();
+	char key[32];
+
+	(void)state;
+	assert_false(is_cached(cache, "a"));
+	tls_cache_put(cache, "a", session);
+	assert_true(is_cached(cache, "a"));
+	assert_false(is_cached(cache, "b"));
+	tls_cache_put(cache, "a", session);
+	assert_int_equal(tls_cache_count(cache), 1);
+	for (int i = 0; i < TLS_CACHE_MAX; i++) {
+		snprintf(key, sizeof(key), "key %d", i);
+		tls_cache_put(cache, key, session);
+		if (i < TLS_CACHE_MAX - 1)
+			assert_true(is_cached(cache, "key 0"));
+	}
+	/* The one used least lately has gone. */
+	assert_int_equal(tls_cache_count(cache), TLS_CACHE_MAX);
+	assert_false(is_cached(cache, "a"));
+	tls_cache_put(cache, "b", session);
+	assert_true(is_cached(cache, "key 0"));
+	assert_false(is_cached(cache, "key 1"));
+	tls_cache_drop(cache, "key 0");
+	assert_false(is_cached(cache, "key 0"));
+	tls_cache_drop(cache, "key 0");
+	/* And each has its hour. */
+	clock_set(INT64_C(1000000000000000));
+	tls_cache_put(cache, "c", session);
+	clock_set(INT64_C(1000000000000000) + (TLS_CACHE_SECONDS - 1) * INT64_C(1000000));
+	assert_true(is_cached(cache, "c"));
+	clock_set(INT64_C(1000000000000000) + TLS_CACHE_SECONDS * INT64_C(1000000));
+	assert_false(is_cached(cache, "c"));
+	clock_set(-1);
+	SSL_SESSION_free(session);
+	tls_cache_free(cache);
+	tls_cache_free(NULL);
+}
+
+/* How a connection ends says nothing of its session, a fault of TLS does. */
+static void
+test_resumption_after_each_end(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		SSL_CTX *ctx = server_of("good", versions[i]);
+		struct tls_context *context = client_context(true, 0);
+		struct visit visit;
+
+		visit_listen(&visit);
+		ASSERT_NEW(&visit, context, ctx, "mail.example.org");
+		for (int end = 0; end < 3; end++) {
+			visit_once(&visit, context, ctx, "mail.example.org");
+			assert_true(SSL_session_reused(visit.server));
+			if (end == 1)
+				SSL_shutdown(visit.server);
+			else if (end == 2)
+				assert_int_equal(write(SSL_get_fd(visit.server), "garbage", 7), 7);
+			shutdown(SSL_get_fd(visit.server), SHUT_WR);
+			while (visit.client.closed == 0)
+				loop_turn(visit.loop, 1);
+			assert_int_equal(visit.client.end, end == 2 ? CONN_TLS : CONN_EOF);
+			visit_end(&visit);
+		}
+		ASSERT_NEW(&visit, context, ctx, "mail.example.org");
+		visit_close(&visit);
+		tls_unref(context);
+		SSL_CTX_free(ctx);
+	}
+}
+
+/* OpenSSL reads on behind records that bring nothing: it must not do so for as long as the peer
+ * sends them. */
+static void
+test_records_that_bring_nothing(void **state)
+{
+	SSL_CTX *ctx = server_of("good", TLS1_3_VERSION);
+	struct tls_context *context = client_context(true, 0);
+	int64_t deadline = clock_monotonic_us() + 10000000;
+	struct visit visit;
+	int sent = 0, turns_taken = 0;
+	bool said = false;
+
+	(void)state;
+	visit_listen(&visit);
+	visit_once(&visit, context, ctx, "mail.example.org");
+	while (sent < 10000 && SSL_key_update(visit.server, SSL_KEY_UPDATE_NOT_REQUESTED) == 1 &&
+	    SSL_do_handshake(visit.server) == 1)
+		sent++;
+	assert_true(sent > 1000);
+	SSL_do_handshake(visit.server);
+	while (visit.client.got.len < 8) {
+		said = said || SSL_write(visit.server, "bye", 3) == 3;
+		assert_true(clock_monotonic_us() < deadline && visit.client.closed == 0);
+		loop_turn(visit.loop, 1);
+		turns_taken++;
+	}
+	/* Each record has 27 octets, and half of what is taken in a turn may be of the next one. */
+	assert_true(turns_taken >= sent * 27 / (64 * 1024));
+	visit_end(&visit);
+	visit_close(&visit);
+	tls_unref(context);
+	SSL_CTX_free(ctx);
+}
+
+/* Any odd number will do for p: nobody looks closer. */
+static EVP_PKEY *
+group_of(int bits)
+{
+	EVP_PKEY_CTX *maker = EVP_PKEY_CTX_new_from_name(NULL, "DH", NULL);
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	BIGNUM *p = BN_new(), *g = BN_new();
+	OSSL_PARAM *params;
+	EVP_PKEY *group = NULL;
+
+	BN_rand(p, bits, BN_RAND_TOP_TWO, BN_RAND_BOTTOM_ODD);
+	BN_set_word(g, 2);
+	OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_FFC_P, p);
+	OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_FFC_G, g);
+	params = OSSL_PARAM_BLD_to_param(build);
+	assert_int_equal(EVP_PKEY_fromdata_init(maker), 1);
+	assert_int_equal(EVP_PKEY_fromdata(maker, &group, EVP_PKEY_KEY_PARAMETERS, params), 1);
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(build);
+	EVP_PKEY_CTX_free(maker);
+	BN_free(p);
+	BN_free(g);
+	return group;
+}
+
+/* The server chooses how much its Diffie-Hellman costs us. */
+static void
+test_large_group_is_refused(void **state)
+{
+	static const int bits[] = { 2048, 4104 };
+	EVP_PKEY *key = EVP_RSA_gen(2048);
+	X509 *certificate = certificate_new(key, "x", NULL, -1, 1);
+
+	(void)state;
+	X509_sign(certificate, key, EVP_sha256());
+	for (size_t i = 0; i < 2; i++) {
+		SSL_CTX *ctx = server_of("good", TLS1_2_VERSION);
+		struct tls_context *context = client_context(false, 0);
+		struct visit visit;
+
+		SSL_CTX_use_certificate(ctx, certificate);
+		SSL_CTX_use_PrivateKey(ctx, key);
+		assert_int_equal(SSL_CTX_set_cipher_list(ctx, "kDHE"), 1);
+		assert_int_equal(SSL_CTX_set0_tmp_dh_pkey(ctx, group_of(bits[i])), 1);
+		visit_listen(&visit);
+		visit_once(&visit, context, ctx, "mail.example.org");
+		assert_int_equal(visit.good, i == 0);
+		if (i == 1)
+			assert_non_null(strstr(visit.client.text, "too large"));
+		visit_end(&visit);
+		visit_close(&visit);
+		tls_unref(context);
+		SSL_CTX_free(ctx);
+	}
+	X509_free(certificate);
+	EVP_PKEY_free(key);
+}
+
+static void
+fingerprint_of(const char *name, char *out, size_t size)
+{
+	FILE *file = fopen(path_of(name, "crt"), "r");
+	X509 *certificate = PEM_read_X509(file, NULL, NULL, NULL);
+
+	fclose(file);
+	tls_fingerprint_text(certificate, out, size);
+	X509_free(certificate);
+}
+
+/* Whoever has that certificate is the peer, whatever it says; and no one else is. */
+static void
+test_fingerprint(void **state)
+{
+	char fingerprint[80], expected[200], ca[80];
+	struct tls_client_params params = { .ca_file = ca, .fingerprint = fingerprint };
+
+	(void)state;
+	strcpy(ca, path_of("ca", "crt"));
+	for (size_t i = 0; i < 4; i++) {
+		SSL_CTX *ctx = server_of("self", versions[i % 2]);
+		SSL_CTX *good = server_of("good", versions[i % 2]);
+		struct tls_context *context;
+		struct visit visit;
+
+		fingerprint_of("self", fingerprint, sizeof(fingerprint));
+		params.verify = i < 2;
+		context = context_of(&params);
+		assert_true(tls_verifies(context));
+		visit_listen(&visit);
+		visit_once(&visit, context, ctx, "elsewhere.example.org");
+		assert_true(visit.good);
+		assert_non_null(strstr(conn_tls_text(visit.client.conn), "/verified"));
+		visit_end(&visit);
+		ASSERT_RESUMED(&visit, context, ctx, "elsewhere.example.org");
+		fingerprint_of("good", fingerprint, sizeof(fingerprint));
+		snprintf(expected, sizeof(expected),
+		    "TLS: the fingerprint does not match, it is %s", fingerprint);
+		for (int j = 0; j < 2; j++) {
+			visit_once(&visit, context, good, "mail.example.org");
+			assert_false(visit.good);
+			assert_string_equal(visit.client.text, expected);
+			assert_int_equal(visit.client.secured, 0);
+			assert_false(SSL_session_reused(visit.server));
+			visit_end(&visit);
+		}
+		visit_close(&visit);
+		tls_unref(context);
+		SSL_CTX_free(ctx);
+		SSL_CTX_free(good);
+	}
+}
+
+#define COLONS	"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:" \
+		"00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"
+#define TEN	"0123456789abcdef0123456789abcdef0123456789ABCDEF0123456789ABCD"
+
+static void
+test_fingerprint_texts(void **state)
+{
+	static const char *const good[] = { TEN "ef", "sha256:" TEN "ef", "SHA256:" TEN "EF",
+		COLONS };
+	static const char *const bad[] = { "", "sha256:", TEN, TEN "e", TEN "efa", TEN "efab",
+		TEN "eg", "sha1:" TEN "ef", TEN "ef ", " " TEN "ef", TEN "ef:", ":" TEN "ef",
+		"0::" TEN "e", "0:" TEN "fe", "sha256:sha256:" TEN "ef" };
+	unsigned char octets[TLS_FINGERPRINT_OCTETS];
+	struct tls_client_params params = { .fingerprint = "12" };
+	struct error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(tls_fingerprint_check(good[i], &err));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_false(tls_fingerprint_check(bad[i], &err));
+		assert_non_null(strstr(err.text, "64 hexadecimal digits"));
+	}
+	assert_true(tls_fingerprint_parse(good[0], octets, &err));
+	assert_int_equal(octets[1], 0x23);
+	assert_int_equal(octets[31], 0xef);
+	assert_null(tls_client_new(&params, &err));
+}
+
+static int
+take_any(int verdict, X509_STORE_CTX *check)
+{
+	(void)verdict;
+	(void)check;
+	return 1;
+}
+
+static void
+test_client_certificate(void **state)
+{
+	char ca[80], certificate[80], key[80];
+	struct tls_client_params params = { .verify = true, .ca_file = ca,
+	    .certificate = certificate, .private_key = key };
+
+	(void)state;
+	strcpy(ca, path_of("ca", "crt"));
+	strcpy(certificate, path_of("client", "crt"));
+	strcpy(key, path_of("client", "key"));
+	for (size_t i = 0; i < 2; i++) {
+		SSL_CTX *ctx = server_of("good", versions[i]);
+		struct tls_context *context = context_of(&params);
+		struct tls_context *without = client_context(true, 0);
+		struct visit visit;
+
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+		    take_any);
+		visit_listen(&visit);
+		visit_once(&visit, context, ctx, "mail.example.org");
+		assert_true(visit.good);
+		assert_non_null(SSL_get0_peer_certificate(visit.server));
+		visit_end(&visit);
+		visit_once(&visit, without, ctx, "mail.example.org");
+		assert_null(SSL_get0_peer_certificate(visit.server));
+		visit_end(&visit);
+		visit_close(&visit);
+		tls_unref(context);
+		tls_unref(without);
+		SSL_CTX_free(ctx);
+	}
+}
+
+static void
+test_client_certificate_refused(void **state)
+{
+	struct tls_client_params params = { .verify = true, .ca_file = path_of("ca", "crt"),
+	    .certificate = path_of("client", "crt") };
+	const char *key = path_of("client", "key");
+	struct error err;
+
+	(void)state;
+	assert_null(tls_client_new(&params, &err));
+	assert_non_null(strstr(err.text, "needs its private key"));
+	params.private_key = path_of("self", "key");
+	assert_null(tls_client_new(&params, &err));
+	assert_non_null(strstr(err.text, "key values mismatch"));
+	params.private_key = "/nonexistent/key";
+	assert_null(tls_client_new(&params, &err));
+	assert_string_equal(err.text, "/nonexistent/key: No such file or directory");
+	params.private_key = path_of("ca", "crt");
+	assert_int_equal(chmod(params.private_key, 0600), 0);
+	assert_null(tls_client_new(&params, &err));
+	assert_non_null(strstr(err.text, "cannot use the private key"));
+	/* As with a password: nobody else may read it. */
+	params.private_key = key;
+	assert_int_equal(chmod(key, 0644), 0);
+	assert_null(tls_client_new(&params, &err));
+	assert_non_null(strstr(err.text, "everybody may use it (mode 0644)"));
+	assert_int_equal(chmod(key, 0600), 0);
+	params.certificate = "/nonexistent/certificate";
+	assert_null(tls_client_new(&params, &err));
+	assert_non_null(strstr(err.text, "/nonexistent/certificate: No such file"));
+}
+
+/* In words, of a peer that is taken and of one that is refused. */
+static void
+test_certificate_text(void **state)
+{
+	struct tls_context *context = client_context(true, 0);
+	SSL_CTX *good = server_of("good", TLS1_3_VERSION);
+	SSL_CTX *self = server_of("self", TLS1_3_VERSION);
+	char text[512], fingerprint[80];
+	struct visit visit;
+
+	(void)state;
+	visit_listen(&visit);
+	visit_once(&visit, context, good, "mail.example.org");
+	conn_certificate_text(visit.client.conn, text, sizeof(text));
+	fingerprint_of("good", fingerprint, sizeof(fingerprint));
+	assert_non_null(strstr(text, "subject CN=x, issuer CN=ca, until 20"));
+	assert_non_null(strstr(text, fingerprint));
+	visit_end(&visit);
+	visit_once(&visit, context, self, "mail.example.org");
+	assert_false(visit.good);
+	fingerprint_of("self", fingerprint, sizeof(fingerprint));
+	assert_non_null(strstr(visit.client.certificate, "subject CN=x, issuer CN=x"));
+	assert_non_null(strstr(visit.client.certificate, fingerprint));
+	visit_end(&visit);
+	visit_close(&visit);
+	tls_unref(context);
+	SSL_CTX_free(good);
+	SSL_CTX_free(self);
+}
+
 int
 main(void)
 {
@@ -758,6 +1455,20 @@ main(void)
 		cmocka_unit_test(test_end_while_paused),
 		cmocka_unit_test(test_close_in_secured),
 		cmocka_unit_test(test_errors_stay_with_their_connection),
+		cmocka_unit_test(test_resumption),
+		cmocka_unit_test(test_no_resumption_elsewhere),
+		cmocka_unit_test(test_resumption_refused_by_the_server),
+		cmocka_unit_test(test_resumption_is_judged_again),
+		cmocka_unit_test(test_listeners_do_not_share_sessions),
+		cmocka_unit_test(test_resumption_after_each_end),
+		cmocka_unit_test(test_records_that_bring_nothing),
+		cmocka_unit_test(test_large_group_is_refused),
+		cmocka_unit_test(test_cache),
+		cmocka_unit_test(test_fingerprint),
+		cmocka_unit_test(test_fingerprint_texts),
+		cmocka_unit_test(test_client_certificate),
+		cmocka_unit_test(test_client_certificate_refused),
+		cmocka_unit_test(test_certificate_text),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

@@ -24,7 +24,7 @@ copy_extensions = none
 commonName = supplied
 [leaf]
 basicConstraints = critical, CA:FALSE
-extendedKeyUsage = serverAuth
+extendedKeyUsage = serverAuth, clientAuth
 subjectAltName = {names}
 [root]
 basicConstraints = critical, CA:TRUE
@@ -46,6 +46,7 @@ class Certificates:
         self._leaf("renewed", "known", "DNS:localhost, IP:127.0.0.1", "20210101000000Z", "20991231000000Z")
         self._leaf("expired", "known", "DNS:localhost, IP:127.0.0.1", "20200101000000Z", "20210101000000Z")
         self._leaf("wrong-name", "known", "DNS:other.example.org", "20200101000000Z", "20991231000000Z")
+        self._leaf("client", "known", "DNS:herald.example.org", "20200101000000Z", "20991231000000Z")
         self._leaf("unknown-ca", "unknown", "DNS:localhost, IP:127.0.0.1", "20200101000000Z", "20991231000000Z")
 
     def path(self, name):
