@@ -14,7 +14,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#define ANSWER_TIMEOUT	30	/* seconds; a list waits for the store, never for the network */
+#define ANSWER_TIMEOUT	150	/* seconds; a probe waits for the network, 120 at most */
 
 static int
 connect_to(const char *path)

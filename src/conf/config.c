@@ -57,8 +57,8 @@ free_object(const struct config_type *type, void *object)
 	for (const struct config_key *key = type->keys; key->name != NULL; key++)
 		if (!key->later)
 			value_clear((char *)object + key->offset, key);
-	if (type->titled) {
-		/* All titled objects begin alike, config_load.c. */
+	if (type->is_array) {
+		/* All of them begin alike, config_load.c. */
 		const struct relay_config *head = object;
 
 		text_free(head->name);
@@ -84,7 +84,7 @@ config_unref(const struct config *config)
 			continue;
 		for (size_t i = 0; i < config_object_count(config, type); i++)
 			free_object(type, config_object(config, type, i));
-		if (type->titled)
+		if (type->is_array)
 			free(config_object(config, type, 0));
 	}
 	text_free(config->path);
@@ -152,30 +152,56 @@ compare_objects(
 	}
 }
 
+/* Blocks without a name are told apart by their order alone: all of them differ, or none. */
+static bool
+order_differs(const struct config *old, const struct config *next, const struct config_type *type)
+{
+	size_t count = config_object_count(next, type);
+
+	if (config_object_count(old, type) != count)
+		return true;
+	for (size_t i = 0; i < count; i++)
+		for (const struct config_key *key = type->keys; key->name != NULL; key++)
+			if (field_differs(
+				key, config_object(old, type, i), config_object(next, type, i)))
+				return true;
+	return false;
+}
+
+static void
+compare_types(const struct config *old, const struct config *next, const struct config_type *type,
+    struct buf *names)
+{
+	if (type->is_array && !type->titled) {
+		if (order_differs(old, next, type))
+			add_change(names, type, "", "");
+		return;
+	}
+	for (size_t i = 0; i < config_object_count(next, type); i++) {
+		const void *b = config_object(next, type, i);
+		const void *a = find_title(old, type, title_of(type, b));
+
+		if (a == NULL)
+			add_change(names, type, title_of(type, b), "");
+		else
+			compare_objects(type, a, b, names);
+	}
+	for (size_t i = 0; i < config_object_count(old, type); i++) {
+		const char *title = title_of(type, config_object(old, type, i));
+
+		if (find_title(next, type, title) == NULL)
+			add_change(names, type, title, "");
+	}
+}
+
 void
 config_changes(const struct config *old, const struct config *next, char *out, size_t size)
 {
 	struct buf names = { 0 };
 
-	for (const struct config_type *type = config_types; type->name != NULL; type++) {
-		if (type->later)
-			continue;
-		for (size_t i = 0; i < config_object_count(next, type); i++) {
-			const void *b = config_object(next, type, i);
-			const void *a = find_title(old, type, title_of(type, b));
-
-			if (a == NULL)
-				add_change(&names, type, title_of(type, b), "");
-			else
-				compare_objects(type, a, b, &names);
-		}
-		for (size_t i = 0; i < config_object_count(old, type); i++) {
-			const char *title = title_of(type, config_object(old, type, i));
-
-			if (find_title(next, type, title) == NULL)
-				add_change(&names, type, title, "");
-		}
-	}
+	for (const struct config_type *type = config_types; type->name != NULL; type++)
+		if (!type->later)
+			compare_types(old, next, type, &names);
 	text_copy(out, size, buf_text(&names));
 	buf_free(&names);
 }

@@ -20,7 +20,10 @@ enum config_tls {
 enum config_order { CONFIG_ORDER_SEQUENTIAL, CONFIG_ORDER_RANDOM, CONFIG_ORDER_DAILY };
 enum config_format { CONFIG_FORMAT_LINES, CONFIG_FORMAT_FORTUNE };
 enum config_newline { CONFIG_NEWLINE_REJECT, CONFIG_NEWLINE_NORMALIZE };
-enum config_auth { CONFIG_AUTH_AUTO, CONFIG_AUTH_PLAIN, CONFIG_AUTH_LOGIN };
+enum config_auth {
+	CONFIG_AUTH_AUTO, CONFIG_AUTH_PLAIN, CONFIG_AUTH_LOGIN, CONFIG_AUTH_CRAM_MD5,
+	CONFIG_AUTH_SCRAM_SHA_256,
+};
 
 /* In all of these: durations in seconds, sizes in octets, paths made absolute,
  * strings never NULL ("" is not set) unless said otherwise. */
@@ -63,6 +66,8 @@ struct queue_config {
 	uint64_t max_message_size, min_free_space;
 	unsigned max_hops;
 	unsigned retry_min, retry_max, lifetime, bounce_lifetime;
+	unsigned delay_warning;		/* 0: the sender is not told */
+	unsigned history;		/* 0: finished messages are forgotten at once */
 };
 
 struct submission_config {
@@ -78,21 +83,46 @@ struct submission_config {
 
 struct config_host { char name[ENDPOINT_HOST_MAX + 1]; uint16_t port; };
 
+#define CONFIG_RATES_MAX 4		/* one for each unit of time */
+/* At most `count` messages in any `seconds`. */
+struct config_rate { uint64_t count, seconds; };
+
 struct relay_config {
 	const char *name;
 	unsigned line;
 	const char *conffile;
-	struct config_host *hosts;	/* in the order to try */
+	struct config_host *hosts;	/* in the order to try; none with mx */
 	size_t host_count;
+	bool mx;			/* host = {"mx"}: to the MX of the recipient's domain */
+	uint16_t mx_port;
 	enum config_tls tls;
 	bool tls_verify;
 	const char *tls_ca_file;
+	const char *tls_fingerprint;	/* as tls_fingerprint_check() takes it */
+	const char *certificate, *private_key;	/* of the client; both or none */
 	int tls_min_version;		/* TLS1_2_VERSION or TLS1_3_VERSION of OpenSSL */
 	const char *username;
-	const char *password;		/* "file:PATH" (absolute), "credential:NAME", or "" */
+	/* "file:PATH" (absolute), "credential:NAME", "command:PROGRAM ARGS" (absolute), "". */
+	const char *password;
 	enum config_auth auth;
 	unsigned max_connections, max_messages_per_connection, idle_timeout, connect_timeout;
+	struct config_rate *rates;	/* all of them hold */
+	size_t rate_count;
+	const char *source_address;	/* of our end: a literal without brackets, or "" */
 	const char *helo;		/* hostname when not set */
+};
+
+/* Which mail goes where: patterns as pattern_check() takes them; none is any. */
+struct route_config {
+	const char *name;		/* "": routes have none */
+	unsigned line;
+	const char *conffile;
+	const char **senders;
+	size_t sender_count;
+	const char **recipients;
+	size_t recipient_count;
+	const char *relay;
+	const struct relay_config *target;	/* the block of that name */
 };
 
 /* Everything belongs to the config and lives as long as it does.  A service keeps a
@@ -114,6 +144,8 @@ struct config {
 	size_t submission_count;
 	struct relay_config *relays;
 	size_t relay_count;
+	struct route_config *routes;	/* in the order of the conffile and its includes */
+	size_t route_count;
 	const struct relay_config *relay;	/* the default one; NULL when none is needed */
 	struct endpoint_list control;
 	struct config_holder *holder;	/* counts the references */

@@ -4,19 +4,13 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "conf/config.h"
+#include "conf/config_files.h"
+#include "conf/config_relay.h"
 #include "conf/config_table.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define SECRET_MAX 4096 /* octets; an OAuth token has 2 KiB */
 
 bool
 config_fault(
@@ -34,69 +28,10 @@ config_fault(
 	    key != NULL ? ": " : "", text);
 }
 
-static bool
-stands(const struct config_block *block, const char *key)
+bool
+config_stands(const struct config_block *block, const char *key)
 {
 	return config_entry_find(block, key) != NULL;
-}
-
-/* ---- files */
-
-static bool
-check_readable(
-    const struct config_block *block, const char *key, const char *path, struct error *err)
-{
-	struct stat status;
-
-	if (path[0] == '\0')
-		return true;
-	if (stat(path, &status) == -1 || access(path, R_OK) == -1)
-		return config_fault(block, key, err, "cannot read %s: %s", path, strerror(errno));
-	if (!S_ISREG(status.st_mode))
-		return config_fault(block, key, err, "cannot read %s: not a regular file", path);
-	return true;
-}
-
-/* The group herald, or the one of the user that the daemon runs as. */
-static bool
-is_our_group(gid_t gid, const char *user)
-{
-	const struct group *group = getgrnam("herald");
-	const struct passwd *passwd;
-
-	if (group != NULL && group->gr_gid == gid)
-		return true;
-	passwd = getpwnam(user);
-	return passwd != NULL && passwd->pw_gid == gid && gid != 0;
-}
-
-static bool
-check_secret(const struct config *config, const struct config_block *block, const char *secret,
-    struct error *err)
-{
-	const char *path = secret + strlen("file:");
-	struct stat status;
-	bool group_may;
-
-	if (!text_has_prefix(secret, "file:"))
-		return true;
-	if (stat(path, &status) == -1)
-		return config_fault(
-		    block, "password", err, "cannot read %s: %s", path, strerror(errno));
-	if (!S_ISREG(status.st_mode))
-		return config_fault(
-		    block, "password", err, "cannot read %s: not a regular file", path);
-	group_may = status.st_uid == 0 && is_our_group(status.st_gid, config->user);
-	if ((status.st_mode & (group_may ? 0037u : 0077u)) != 0)
-		return config_fault(block, "password", err,
-		    "%s has mode %04o and could be read by "
-		    "others, allowed are 0600, or 0640 of root and the group herald",
-		    path, status.st_mode & 07777u);
-	if (status.st_size == 0 || status.st_size > SECRET_MAX)
-		return config_fault(block, "password", err,
-		    "%s has %lld octets, allowed are 1 to %d", path, (long long)status.st_size,
-		    SECRET_MAX);
-	return true;
 }
 
 /* ---- blocks */
@@ -158,8 +93,9 @@ check_greeting(const struct config *config, const struct config_block *block, co
 		return config_fault(block, "certificate", err, "needs tls = \"implicit\"");
 	if (!is_tls && greeting->private_key[0] != '\0')
 		return config_fault(block, "private_key", err, "needs tls = \"implicit\"");
-	return check_readable(block, "certificate", greeting->certificate, err) &&
-	    check_readable(block, "private_key", greeting->private_key, err) &&
+	return config_check_readable(block, "certificate", greeting->certificate, err) &&
+	    config_check_readable(block, "private_key", greeting->private_key, err) &&
+	    config_check_key_pair(block, greeting->certificate, greeting->private_key, err) &&
 	    check_variables(greeting, block, err);
 }
 
@@ -185,7 +121,7 @@ check_quotes(const struct config *config, const struct config_block *block, cons
 		    "file = \"PATH\"");
 	if (quotes->format != CONFIG_FORMAT_LINES && quotes->file[0] == '\0')
 		return config_fault(block, "format", err, "needs file");
-	return check_readable(block, "file", quotes->file, err);
+	return config_check_readable(block, "file", quotes->file, err);
 }
 
 static bool
@@ -196,9 +132,14 @@ check_queue(const struct config *config, const struct config_block *block, const
 
 	(void)config;
 	if (queue->retry_max < queue->retry_min)
-		return config_fault(block, stands(block, "retry_max") ? "retry_max" : "retry_min",
-		    err, "retry_max (%u s) is less than retry_min (%u s)", queue->retry_max,
+		return config_fault(block,
+		    config_stands(block, "retry_max") ? "retry_max" : "retry_min", err,
+		    "retry_max (%u s) is less than retry_min (%u s)", queue->retry_max,
 		    queue->retry_min);
+	if (queue->delay_warning >= queue->lifetime)
+		return config_fault(block, "delay_warning", err,
+		    "%u s are not less than lifetime (%u s), allowed is less, or \"0s\" for none",
+		    queue->delay_warning, queue->lifetime);
 	return true;
 }
 
@@ -213,50 +154,6 @@ check_submission(const struct config *config, const struct config_block *block, 
 		    "taken must have a way out",
 		    block->title);
 	return true;
-}
-
-static bool
-is_loopback(const char *host)
-{
-	struct endpoint endpoint;
-
-	if (text_equal(host, "localhost"))
-		return true;
-	if (!endpoint_from_literal(&endpoint, host, 25))
-		return false;
-	return text_has_prefix(host, "127.") || strcmp(host, "::1") == 0;
-}
-
-static bool
-check_relay(const struct config *config, const struct config_block *block, const void *object,
-    struct error *err)
-{
-	const struct relay_config *relay = object;
-	bool has_account = relay->username[0] != '\0';
-
-	if (relay->host_count == 0)
-		return config_fault(block, "host", err,
-		    "is empty, allowed are one or several "
-		    "NAME:PORT");
-	if (has_account && relay->password[0] == '\0')
-		return config_fault(block, "username", err, "needs password");
-	if (!has_account && relay->password[0] != '\0')
-		return config_fault(block, "password", err, "needs username");
-	if (!has_account && relay->auth != CONFIG_AUTH_AUTO)
-		return config_fault(block, "auth", err, "needs username");
-	for (size_t i = 0; i < relay->host_count; i++)
-		if (has_account && relay->tls == CONFIG_TLS_NONE &&
-		    !is_loopback(relay->hosts[i].name))
-			return config_fault(block, "username", err,
-			    "needs tls = \"starttls\" or "
-			    "\"implicit\": the password would go to %s in the clear",
-			    relay->hosts[i].name);
-	if (relay->tls == CONFIG_TLS_NONE && relay->tls_ca_file[0] != '\0')
-		return config_fault(block, "tls_ca_file", err, "needs tls");
-	if (!relay->tls_verify && relay->tls_ca_file[0] != '\0')
-		return config_fault(block, "tls_ca_file", err, "needs tls_verify = true");
-	return check_readable(block, "tls_ca_file", relay->tls_ca_file, err) &&
-	    check_secret(config, block, relay->password, err);
 }
 
 static bool
@@ -339,7 +236,8 @@ static const struct {
 	{ "quotes", check_quotes },
 	{ "queue", check_queue },
 	{ "submission", check_submission },
-	{ "relay", check_relay },
+	{ "relay", config_check_relay },
+	{ "route", config_check_route },
 	{ "control", check_control },
 };
 

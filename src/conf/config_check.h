@@ -19,4 +19,6 @@ bool config_check(const struct config *config, const struct config_file *file, s
 bool config_fault(const struct config_block *block, const char *key, struct error *err,
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+bool config_stands(const struct config_block *block, const char *key);
+
 #endif

@@ -214,7 +214,7 @@ block_is_allowed(const struct config_block *block, struct error *err)
 		    "at most %d",
 		    type->name, TITLE_MAX);
 	STAILQ_FOREACH(other, parser->file, next)
-		if (other != block && other->type == type &&
+		if (other != block && other->type == type && (type->titled || !type->is_array) &&
 		    strcmp(other->title, block->title) == 0)
 			return error_set(err, ERROR_CONFIG, "%s%s%s stands twice, first in %s:%u",
 			    type->name, type->titled ? " " : "", block->title, other->path,

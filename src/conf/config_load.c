@@ -19,22 +19,23 @@
 
 #define GREETING_MAX (64 * 1024)
 
-/* Each titled object begins like this; see the assertions below. */
-struct titled {
+/* Each element of an array begins like this; see the assertions below. */
+struct element {
 	const char *name;
 	unsigned line;
 	const char *conffile;
 };
 
-#define BEGINS_TITLED(tag)                                                            \
-	_Static_assert(offsetof(struct tag, name) == offsetof(struct titled, name) && \
-		offsetof(struct tag, line) == offsetof(struct titled, line) &&        \
-		offsetof(struct tag, conffile) == offsetof(struct titled, conffile),  \
+#define IS_ELEMENT(tag)                                                                \
+	_Static_assert(offsetof(struct tag, name) == offsetof(struct element, name) && \
+		offsetof(struct tag, line) == offsetof(struct element, line) &&        \
+		offsetof(struct tag, conffile) == offsetof(struct element, conffile),  \
 	    #tag)
-BEGINS_TITLED(greeting_config);
-BEGINS_TITLED(quotes_config);
-BEGINS_TITLED(submission_config);
-BEGINS_TITLED(relay_config);
+IS_ELEMENT(greeting_config);
+IS_ELEMENT(quotes_config);
+IS_ELEMENT(submission_config);
+IS_ELEMENT(relay_config);
+IS_ELEMENT(route_config);
 
 /* The port of RFC 5321, 6409 or 8314 that a relay without one means. */
 static uint16_t
@@ -71,8 +72,8 @@ set_field(void *field, const struct config_key *key, const struct config_block *
 							 : NULL;
 
 	if (entry == NULL && key->required)
-		return config_fault(block, NULL, err, "%s %s: %s is required", block->type->name,
-		    block->title, key->name);
+		return config_fault(block, NULL, err, "%s%s%s: %s is required", block->type->name,
+		    block->title[0] != '\0' ? " " : "", block->title, key->name);
 	if (entry == NULL)
 		return set_initial(field, key, context, err);
 	for (size_t i = 0; i < entry->count; i++) {
@@ -142,7 +143,7 @@ make_objects(struct config *config, const struct config_file *file, const struct
 	memcpy((char *)config + type->count_offset, &count, sizeof(count));
 	for (size_t i = 0; i < count; i++) {
 		const struct config_block *block = block_find(file, type, i);
-		struct titled head = { mem_strdup(block->title), block->line,
+		struct element head = { mem_strdup(block->title), block->line,
 			mem_strdup(block->path) };
 
 		memcpy(objects + i * type->size, &head, sizeof(head));
@@ -168,14 +169,14 @@ fill_all(struct config *config, const struct config_file *file, struct error *er
 	const struct config_block *block;
 
 	for (type = config_types; type->name != NULL; type++)
-		if (type->titled)
+		if (type->is_array)
 			make_objects(config, file, type);
 	/* The top level stands first: it has the directories. */
 	STAILQ_FOREACH(block, file, next)
 		if (!fill_block(config, file, block, err))
 			return false;
 	for (type = config_types; type->name != NULL; type++)
-		if (!type->titled && !type->later && block_find(file, type, 0) == NULL &&
+		if (!type->is_array && !type->later && block_find(file, type, 0) == NULL &&
 		    !fill_object(config, type, config_object(config, type, 0), NULL, err))
 			return false;
 	return true;
@@ -257,6 +258,27 @@ find_greeting(struct greeting_config *greeting, const struct config_block *block
 	return true;
 }
 
+static const struct relay_config *
+relay_find(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->relay_count; i++)
+		if (strcmp(config->relays[i].name, name) == 0)
+			return &config->relays[i];
+	return NULL;
+}
+
+/* Whether the key stands in a block; for names that one type alone has. */
+static bool
+is_written(const struct config_file *file, const char *key)
+{
+	const struct config_block *block;
+
+	STAILQ_FOREACH(block, file, next)
+		if (config_entry_find(block, key) != NULL)
+			return true;
+	return false;
+}
+
 /* What follows from several keys. */
 static bool
 derive(struct config *config, const struct config_file *file, struct error *err)
@@ -279,12 +301,17 @@ derive(struct config *config, const struct config_file *file, struct error *err)
 		}
 	}
 	config->queue.state_directory = config->state_directory;
+	/* The default warns where there is time to. */
+	if (config->queue.delay_warning >= config->queue.lifetime &&
+	    !is_written(file, "delay_warning"))
+		config->queue.delay_warning = 0;
 	for (size_t i = 0; i < config->relay_count; i++) {
 		if (config->relays[i].helo[0] == '\0')
 			config_replace(&config->relays[i].helo, config->hostname);
-		if (strcmp(config->relays[i].name, config->default_relay) == 0)
-			config->relay = &config->relays[i];
 	}
+	config->relay = relay_find(config, config->default_relay);
+	for (size_t i = 0; i < config->route_count; i++)
+		config->routes[i].target = relay_find(config, config->routes[i].relay);
 	/* The default names a relay only where there is one. */
 	if (config->relay == NULL && config_entry_find(top, "default_relay") == NULL)
 		config_replace(&config->default_relay, "");

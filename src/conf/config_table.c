@@ -64,9 +64,9 @@ static const struct config_choice submission_tls[] = {
 
 static const struct config_choice relay_tls[] = {
 	{ "none", CONFIG_TLS_NONE, false },
+	{ "opportunistic", CONFIG_TLS_OPPORTUNISTIC, false },
 	{ "starttls", CONFIG_TLS_STARTTLS, false },
 	{ "implicit", CONFIG_TLS_IMPLICIT, false },
-	{ "opportunistic", CONFIG_TLS_OPPORTUNISTIC, true },
 	{ NULL, 0, false },
 };
 
@@ -80,8 +80,8 @@ static const struct config_choice auths[] = {
 	{ "auto", CONFIG_AUTH_AUTO, false },
 	{ "plain", CONFIG_AUTH_PLAIN, false },
 	{ "login", CONFIG_AUTH_LOGIN, false },
-	{ "cram-md5", 0, true },
-	{ "scram-sha-256", 0, true },
+	{ "cram-md5", CONFIG_AUTH_CRAM_MD5, false },
+	{ "scram-sha-256", CONFIG_AUTH_SCRAM_SHA_256, false },
 	{ "xoauth2", 0, true },
 	{ "oauthbearer", 0, true },
 	{ NULL, 0, false },
@@ -186,8 +186,8 @@ static const struct config_key queue_keys[] = {
 	QUEUE(retry_max, .kind = VALUE_DURATION, .initial = "4h", BOUNDS(1, 30 * DAY)),
 	QUEUE(lifetime, .kind = VALUE_DURATION, .initial = "5d", BOUNDS(1, 365 * DAY)),
 	QUEUE(bounce_lifetime, .kind = VALUE_DURATION, .initial = "1d", BOUNDS(1, 365 * DAY)),
-	LATER(delay_warning),
-	LATER(history),
+	QUEUE(delay_warning, .kind = VALUE_DURATION, .initial = "4h", BOUNDS(0, 365 * DAY)),
+	QUEUE(history, .kind = VALUE_DURATION, .initial = "1d", BOUNDS(0, 365 * DAY)),
 	END
 };
 
@@ -220,7 +220,10 @@ static const struct config_key relay_keys[] = {
 	    .is_list = true, .required = true },
 	RELAY(tls_verify, .kind = VALUE_SWITCH, .initial = "true"),
 	RELAY(tls_ca_file, .kind = VALUE_FILE, .initial = ""),
+	RELAY(tls_fingerprint, .kind = VALUE_PRINT, .initial = ""),
 	RELAY(tls_min_version, .kind = VALUE_CHOICE, .initial = "1.2", .choices = tls_versions),
+	RELAY(certificate, .kind = VALUE_FILE, .initial = ""),
+	RELAY(private_key, .kind = VALUE_FILE, .initial = ""),
 	RELAY(username, .kind = VALUE_TEXT, .initial = "", BOUNDS(0, 255)),
 	RELAY(password, .kind = VALUE_SECRET, .initial = ""),
 	RELAY(auth, .kind = VALUE_CHOICE, .initial = "auto", .choices = auths),
@@ -229,11 +232,20 @@ static const struct config_key relay_keys[] = {
 	RELAY(idle_timeout, .kind = VALUE_DURATION, .initial = "10s", BOUNDS(0, 3600)),
 	RELAY(connect_timeout, .kind = VALUE_DURATION, .initial = "30s", BOUNDS(1, 3600)),
 	RELAY(helo, .kind = VALUE_HOSTNAME, .initial = "", BOUNDS(0, NAME_MAX_OCTETS)),
-	LATER(tls_fingerprint),
-	LATER(certificate),
-	LATER(private_key),
-	LATER(rate),
-	LATER(source_address),
+	{ .name = "rate", .kind = VALUE_RATES, .offset = offsetof(struct relay_config, rates),
+	    .is_list = true, .initial = "", BOUNDS(1, MANY) },
+	RELAY(source_address, .kind = VALUE_ADDRESS, .initial = ""),
+	END
+};
+
+static const struct config_key route_keys[] = {
+	{ .name = "sender", .kind = VALUE_PATTERNS,
+	    .offset = offsetof(struct route_config, senders), .is_list = true, .initial = "" },
+	{ .name = "recipient", .kind = VALUE_PATTERNS,
+	    .offset = offsetof(struct route_config, recipients), .is_list = true,
+	    .initial = "" },
+	{ .name = "relay", .kind = VALUE_TEXT, .offset = offsetof(struct route_config, relay),
+	    .required = true },
 	END
 };
 
@@ -244,20 +256,19 @@ static const struct config_key control_keys[] = {
 };
 
 static const struct config_key later_keys[] = {
-	LATER_LIST(sender),
-	LATER_LIST(recipient),
-	LATER(relay),
 	LATER_LIST(local_names),
 	LATER(domain),
 	LATER(aliases),
+	LATER(sender),
 	LATER(from),
 	LATER_LIST(listen),
 	END
 };
 
-#define TITLED(member, count, tag)                                             \
-	.titled = true, .offset = offsetof(struct config, member),             \
+#define ARRAY(member, count, tag)                                              \
+	.is_array = true, .offset = offsetof(struct config, member),           \
 	.count_offset = offsetof(struct config, count), .size = sizeof(struct tag)
+#define TITLED(member, count, tag)	.titled = true, ARRAY(member, count, tag)
 
 const struct config_type config_types[] = {
 	{ .name = "", .keys = top_keys },
@@ -269,8 +280,8 @@ const struct config_type config_types[] = {
 	{ .name = "submission", .keys = submission_keys,
 	    TITLED(submissions, submission_count, submission_config) },
 	{ .name = "relay", .keys = relay_keys, TITLED(relays, relay_count, relay_config) },
+	{ .name = "route", .keys = route_keys, ARRAY(routes, route_count, route_config) },
 	{ .name = "control", .keys = control_keys },
-	{ .name = "route", .keys = later_keys, .later = true },
 	{ .name = "identity", .keys = later_keys, .later = true },
 	{ .name = "metrics", .keys = later_keys, .later = true },
 	{ .name = NULL },
@@ -283,7 +294,7 @@ config_object(const struct config *config, const struct config_type *type, size_
 	const char *base = (const char *)config + type->offset;
 	char *object;
 
-	if (!type->titled)
+	if (!type->is_array)
 		return (void *)(uintptr_t)base;
 	memcpy(&object, base, sizeof(object));
 	return object + index * type->size;
@@ -294,7 +305,7 @@ config_object_count(const struct config *config, const struct config_type *type)
 {
 	size_t count;
 
-	if (!type->titled)
+	if (!type->is_array)
 		return 1;
 	memcpy(&count, (const char *)config + type->count_offset, sizeof(count));
 	return count;

@@ -16,7 +16,9 @@ enum config_kind {
 	VALUE_DIRECTORY, /* const char *: an absolute path */
 	VALUE_FILE,	 /* const char *: a path, relative ones under state_directory */
 	VALUE_STORE,	 /* const char *: the path behind "sqlite:" */
-	VALUE_SECRET,	 /* const char *: "file:PATH", "credential:NAME" */
+	VALUE_SECRET,	 /* const char *: "file:PATH", "credential:NAME", "command:…" */
+	VALUE_PRINT,	 /* const char *: fingerprint of a certificate */
+	VALUE_ADDRESS,	 /* const char *: an address literal */
 	VALUE_IDENT,	 /* char[] of log_settings */
 	VALUE_COUNT,	 /* unsigned */
 	VALUE_DURATION,	 /* unsigned, seconds */
@@ -28,7 +30,9 @@ enum config_kind {
 	VALUE_LISTEN,	 /* struct endpoint_list */
 	VALUE_NETWORKS,	 /* struct network_list */
 	VALUE_TEXTS,	 /* const char **, and a size_t behind it */
-	VALUE_HOSTS,	 /* struct config_host *, and a size_t behind it */
+	VALUE_HOSTS,	 /* the hosts, or the mx, of struct relay_config */
+	VALUE_RATES,	 /* struct config_rate *, and a size_t behind it */
+	VALUE_PATTERNS,	 /* const char **, and a size_t behind it */
 };
 
 struct config_choice {
@@ -47,15 +51,17 @@ struct config_key {
 	bool is_list, required, later; /* later: known, but not yet supported */
 };
 
-/* A kind of block.  The object of an untitled one is a part of struct config; the
- * titled ones begin with name, line, conffile and stand in an array. */
+/* A kind of block.  Where one may stand, its object is a part of struct config; where
+ * several may, they begin with name, line, conffile and stand in an array. */
 struct config_type {
 	const char *name;	       /* "" for what stands outside of blocks */
 	const struct config_key *keys; /* ended by a NULL name */
-	bool titled, later;
+	bool is_array;		       /* several may stand, */
+	bool titled;		       /* each with its own name; else their order counts */
+	bool later;
 	size_t offset;	     /* in struct config: of the object, or of the array */
-	size_t count_offset; /* titled: of the number of elements */
-	size_t size;	     /* titled: of an element */
+	size_t count_offset; /* is_array: of the number of elements */
+	size_t size;	     /* is_array: of an element */
 };
 
 extern const struct config_type config_types[]; /* ended by a NULL name; [0] is the top level */

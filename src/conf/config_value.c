@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "conf/config_list.h"
 #include "conf/config_table.h"
+#include "conf/config_text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -50,215 +51,10 @@ append_units(struct buf *out, uint64_t number, const uint64_t *factors, const ch
 		buf_appendf(out, "\"%" PRIu64 "%c\"", number / factors[i], letters[i]);
 }
 
-static bool
-in_bounds(uint64_t number, const struct config_key *key)
+bool
+value_in_bounds(uint64_t number, const struct config_key *key)
 {
 	return key->max == 0 || (number >= key->min && number <= key->max);
-}
-
-/* ---- texts */
-
-static void
-text_set(void *field, const char *text)
-{
-	char *old;
-
-	memcpy(&old, field, sizeof(old));
-	free(old);
-	old = mem_strdup(text);
-	memcpy(field, &old, sizeof(old));
-}
-
-static const char *
-text_get(const void *field)
-{
-	const char *text;
-
-	memcpy(&text, field, sizeof(text));
-	return text;
-}
-
-static void
-text_clear(void *field)
-{
-	char *text;
-
-	memcpy(&text, field, sizeof(text));
-	free(text);
-	memset(field, 0, sizeof(text));
-}
-
-static void
-text_print(const void *field, const struct config_key *key, struct buf *out)
-{
-	(void)key;
-	value_quote(out, text_get(field));
-}
-
-static bool
-has_control(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			return true;
-	return false;
-}
-
-static bool
-long_text_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	(void)context;
-	if (!text_utf8_valid(value, strlen(value)))
-		return error_set(err, ERROR_CONFIG, "not valid UTF-8");
-	if (!in_bounds(strlen(value), key))
-		return error_set(err, ERROR_CONFIG,
-		    "%zu octets, allowed are %" PRIu64 " to %" PRIu64, strlen(value), key->min,
-		    key->max);
-	text_set(field, value);
-	return true;
-}
-
-static bool
-text_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	if (has_control(value))
-		return error_set(
-		    err, ERROR_CONFIG, "a control character, allowed is one line of text");
-	return long_text_parse(field, key, value, context, err);
-}
-
-static bool
-hostname_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	static const char letters[] =
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_";
-	size_t label = 0;
-
-	for (const char *c = value; *c != '\0'; c++) {
-		label = *c == '.' ? 0 : label + 1;
-		if (strchr(letters, *c) == NULL || label > 63 ||
-		    (label == 0 && (c == value || c[1] == '.')))
-			return error_set(err, ERROR_CONFIG,
-			    "\"%s\" is not a host name, allowed are "
-			    "labels of letters, digits and -, joined by dots",
-			    value);
-	}
-	return text_parse(field, key, value, context, err);
-}
-
-static bool
-directory_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	if (value[0] != '/')
-		return error_set(
-		    err, ERROR_CONFIG, "\"%s\" is relative, allowed is a path from /", value);
-	return text_parse(field, key, value, context, err);
-}
-
-static char *
-absolute(const char *directory, const char *path)
-{
-	return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", directory, path);
-}
-
-static bool
-file_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	char *path;
-	bool good;
-
-	if (value[0] == '\0')
-		return text_parse(field, key, value, context, err);
-	path = absolute(context->state_directory, value);
-	good = text_parse(field, key, path, context, err);
-	free(path);
-	return good;
-}
-
-static bool
-store_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	if (text_has_prefix(value, "postgresql:") || text_has_prefix(value, "postgres:"))
-		return error_set(err, ERROR_CONFIG,
-		    "postgresql: not yet supported, allowed is "
-		    "\"sqlite:PATH\"");
-	if (!text_has_prefix(value, "sqlite:") || value[strlen("sqlite:")] == '\0')
-		return error_set(err, ERROR_CONFIG,
-		    "\"%s\" is not a store, allowed is "
-		    "\"sqlite:PATH\"",
-		    value);
-	return file_parse(field, key, value + strlen("sqlite:"), context, err);
-}
-
-static void
-store_print(const void *field, const struct config_key *key, struct buf *out)
-{
-	char *store = mem_printf("sqlite:%s", text_get(field));
-
-	(void)key;
-	value_quote(out, store);
-	free(store);
-}
-
-static bool
-secret_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	const char *colon = strchr(value, ':');
-	const char *rest = colon != NULL ? colon + 1 : "";
-	char *path, *secret;
-	bool good;
-
-	if (value[0] == '\0')
-		return text_parse(field, key, value, context, err);
-	if (text_has_prefix(value, "command:"))
-		return error_set(err, ERROR_CONFIG, "command: not yet supported");
-	if (text_has_prefix(value, "credential:") && rest[0] != '\0' && strchr(rest, '/') == NULL)
-		return text_parse(field, key, value, context, err);
-	/* The value may be the secret itself: it is not repeated. */
-	if (!text_has_prefix(value, "file:") || rest[0] == '\0')
-		return error_set(err, ERROR_CONFIG,
-		    "a secret does not stand in the conffile, allowed "
-		    "are \"file:PATH\", \"credential:NAME\" and \"command:…\"");
-	path = absolute(context->state_directory, rest);
-	secret = mem_printf("file:%s", path);
-	good = text_parse(field, key, secret, context, err);
-	free(secret);
-	free(path);
-	return good;
-}
-
-static bool
-ident_parse(void *field, const struct config_key *key, const char *value,
-    const struct value_context *context, struct error *err)
-{
-	(void)context;
-	/* What syslog daemons take for a program's name, RFC 5424 6.2.5. */
-	for (const char *c = value; *c != '\0'; c++)
-		if (*c <= ' ' || *c == 0x7f || strchr("[]:/", *c) != NULL)
-			return error_set(err, ERROR_CONFIG,
-			    "\"%s\" has a blank or one of []:/, "
-			    "allowed is a word",
-			    value);
-	if (!in_bounds(strlen(value), key))
-		return error_set(err, ERROR_CONFIG,
-		    "%zu octets, allowed are %" PRIu64 " to %" PRIu64, strlen(value), key->min,
-		    key->max);
-	text_copy(field, key->max + 1, value);
-	return true;
-}
-
-static void
-ident_print(const void *field, const struct config_key *key, struct buf *out)
-{
-	(void)key;
-	value_quote(out, field);
 }
 
 /* ---- numbers */
@@ -270,7 +66,7 @@ static bool
 number_check(uint64_t number, const char *value, const struct config_key *key, const char *unit,
     struct error *err)
 {
-	if (in_bounds(number, key))
+	if (value_in_bounds(number, key))
 		return true;
 	return error_set(err, ERROR_CONFIG,
 	    "%s is out of range, allowed are %" PRIu64 " to %" PRIu64 "%s", value, key->min,
@@ -428,6 +224,29 @@ choice_print(const void *field, const struct config_key *key, struct buf *out)
 	value_quote(out, choice->name);
 }
 
+bool
+value_read_rate(
+    uint64_t rate[2], const struct config_key *key, const char *value, struct error *err)
+{
+	/* A window of a week would outlive what administrators know of it. */
+	if (!text_parse_rate(value, &rate[0], &rate[1]) || rate[1] > 86400)
+		return error_set(err, ERROR_CONFIG,
+		    "\"%s\" is not a rate, allowed are \"5/s\", "
+		    "\"30/m\", \"60/h\", \"500/d\", or \"\" for none",
+		    value);
+	return number_check(rate[0], value, key, " in a unit of time, or \"\" for none", err);
+}
+
+void
+value_write_rate(uint64_t count, uint64_t seconds, struct buf *out)
+{
+	buf_appendf(out, "\"%" PRIu64 "/%c\"", count,
+	    seconds == 1	  ? 's'
+		: seconds == 60	  ? 'm'
+		: seconds == 3600 ? 'h'
+				  : 'd');
+}
+
 static bool
 rate_parse(void *field, const struct config_key *key, const char *value,
     const struct value_context *context, struct error *err)
@@ -437,14 +256,7 @@ rate_parse(void *field, const struct config_key *key, const char *value,
 	(void)context;
 	rate[0] = 0;
 	rate[1] = 1;
-	if (value[0] == '\0')
-		return true;
-	if (!text_parse_rate(value, &rate[0], &rate[1]))
-		return error_set(err, ERROR_CONFIG,
-		    "\"%s\" is not a rate, allowed are \"5/s\", "
-		    "\"30/m\", \"60/h\", or \"\" for none",
-		    value);
-	return number_check(rate[0], value, key, " in a unit of time, or \"\" for none", err);
+	return value[0] == '\0' || value_read_rate(rate, key, value, err);
 }
 
 static void
@@ -456,24 +268,22 @@ rate_print(const void *field, const struct config_key *key, struct buf *out)
 	if (rate[0] == 0)
 		buf_append_text(out, "\"\"");
 	else
-		buf_appendf(out, "\"%" PRIu64 "/%c\"", rate[0],
-		    rate[1] == 1	  ? 's'
-			: rate[1] == 60	  ? 'm'
-			: rate[1] == 3600 ? 'h'
-					  : 'd');
+		value_write_rate(rate[0], rate[1], out);
 }
 
 /* ---- the kinds */
 
 static const struct kind kinds[] = {
-	[VALUE_TEXT] = { text_parse, text_print, text_clear },
-	[VALUE_LONG_TEXT] = { long_text_parse, text_print, text_clear },
-	[VALUE_HOSTNAME] = { hostname_parse, text_print, text_clear },
-	[VALUE_DIRECTORY] = { directory_parse, text_print, text_clear },
-	[VALUE_FILE] = { file_parse, text_print, text_clear },
-	[VALUE_STORE] = { store_parse, store_print, text_clear },
-	[VALUE_SECRET] = { secret_parse, text_print, text_clear },
-	[VALUE_IDENT] = { ident_parse, ident_print, NULL },
+	[VALUE_TEXT] = { value_parse_text, value_print_text, value_clear_text },
+	[VALUE_LONG_TEXT] = { value_parse_long_text, value_print_text, value_clear_text },
+	[VALUE_HOSTNAME] = { value_parse_hostname, value_print_text, value_clear_text },
+	[VALUE_DIRECTORY] = { value_parse_directory, value_print_text, value_clear_text },
+	[VALUE_FILE] = { value_parse_file, value_print_text, value_clear_text },
+	[VALUE_STORE] = { value_parse_store, value_print_store, value_clear_text },
+	[VALUE_SECRET] = { value_parse_secret, value_print_text, value_clear_text },
+	[VALUE_PRINT] = { value_parse_fingerprint, value_print_text, value_clear_text },
+	[VALUE_ADDRESS] = { value_parse_address, value_print_text, value_clear_text },
+	[VALUE_IDENT] = { value_parse_ident, value_print_ident, NULL },
 	[VALUE_COUNT] = { count_parse, count_print, NULL },
 	[VALUE_DURATION] = { duration_parse, duration_print, NULL },
 	[VALUE_SIZE] = { size_parse, size_print, NULL },
@@ -485,6 +295,8 @@ static const struct kind kinds[] = {
 	[VALUE_NETWORKS] = { value_parse_networks, value_print_networks, value_clear_networks },
 	[VALUE_TEXTS] = { value_parse_texts, value_print_texts, value_clear_texts },
 	[VALUE_HOSTS] = { value_parse_hosts, value_print_hosts, value_clear_hosts },
+	[VALUE_RATES] = { value_parse_rates, value_print_rates, value_clear_rates },
+	[VALUE_PATTERNS] = { value_parse_patterns, value_print_texts, value_clear_texts },
 };
 
 bool
@@ -497,7 +309,7 @@ value_parse(void *field, const struct config_key *key, const char *value,
 void
 value_print(const void *field, const struct config_key *key, bool mask, struct buf *out)
 {
-	if (key->kind == VALUE_SECRET && mask && text_get(field)[0] != '\0') {
+	if (key->kind == VALUE_SECRET && mask && value_text(field)[0] != '\0') {
 		value_quote(out, "***");
 		return;
 	}

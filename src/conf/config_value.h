@@ -26,6 +26,12 @@ void value_print(const void *field, const struct config_key *key, bool mask, str
 /* Appends text in quotes, escaped as libconfuse reads it. */
 void value_quote(struct buf *out, const char *text);
 
+/* For the files of rows.  Bounds of 0 and 0 are none. */
+bool value_in_bounds(uint64_t number, const struct config_key *key);
+bool value_read_rate(
+    uint64_t rate[2], const struct config_key *key, const char *value, struct error *err);
+void value_write_rate(uint64_t count, uint64_t seconds, struct buf *out);
+
 /* Frees what the field owns and sets it to "not set". */
 void value_clear(void *field, const struct config_key *key);
 

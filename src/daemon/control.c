@@ -29,14 +29,13 @@ struct client {
 };
 
 struct control {
-	struct loop *loop;
+	struct control_parts parts;
 	struct socket_pool *sockets;
 	struct control_context context;
 	struct socket_list listening;
 	struct listener *listener;
 	TAILQ_HEAD(, client) clients;
 	size_t client_count;
-	uint64_t requests;
 };
 
 /* What prepare() made and commit() takes over. */
@@ -78,10 +77,13 @@ answer(struct control_request *request, json_t *reply)
 
 	if (client != NULL) {
 		client->pending = NULL;
+		conn_set_timeout(client->conn, CLIENT_TIMEOUT);
 		conn_write(client->conn, text, strlen(text));
 		conn_write(client->conn, "\n", 1);
 		settle_flow(client);
 	}
+	if (request->context != NULL)
+		LIST_REMOVE(request, entry);
 	free(line);
 	json_decref(reply);
 	json_decref(request->arguments);
@@ -98,9 +100,12 @@ take_request(struct client *client, const char *line, size_t len)
 	request->answer = answer;
 	request->arguments = json_loadb(line, len, 0, &fault);
 	client->pending = request;
-	client->control->requests++;
+	request->context = &client->control->context;
+	LIST_INSERT_HEAD(&request->context->requests, request, entry);
+	/* It waits for us now, and a probe takes its time. */
+	conn_set_timeout(client->conn, 0);
 	settle_flow(client);
-	control_serve(&client->control->context, request);
+	control_serve(request);
 }
 
 static size_t
@@ -147,7 +152,7 @@ on_accepted(void *owner, int fd, const struct endpoint *peer, const struct endpo
 	(void)peer;
 	(void)local;
 	client->control = control;
-	client->conn = conn_adopt(control->loop, fd, &client_events, client);
+	client->conn = conn_adopt(control->parts.loop, fd, &client_events, client);
 	conn_set_timeout(client->conn, CLIENT_TIMEOUT);
 	TAILQ_INSERT_TAIL(&control->clients, client, entry);
 	if (++control->client_count > CLIENTS_MAX) {
@@ -183,7 +188,7 @@ control_commit(void *self, void *prepared, const struct config *next)
 	listener_free(control->listener);
 	socket_release(control->sockets, &control->listening);
 	control->listening = fresh->listening;
-	control->listener = listener_new(control->loop, &control->listening, "heraldd",
+	control->listener = listener_new(control->parts.loop, &control->listening, "heraldd",
 	    on_accepted, control);
 	free(fresh);
 }
@@ -218,6 +223,7 @@ control_destroy(void *self)
 		conn_close(client->conn);
 		forget_client(client);
 	}
+	control_cancel(&control->context);
 	socket_release(control->sockets, &control->listening);
 	free(control);
 }
@@ -232,14 +238,16 @@ const struct service_ops control_service = {
 };
 
 struct control *
-control_new(struct loop *loop, struct socket_pool *sockets, struct queue *queue,
+control_new(struct socket_pool *sockets, const struct control_parts *parts,
     const struct control_handlers *handlers, void *daemon)
 {
 	struct control *control = mem_zalloc(sizeof(*control));
 
-	control->loop = loop;
+	control->parts = *parts;
 	control->sockets = sockets;
-	control->context.queue = queue;
+	control->context.parts = &control->parts;
+	LIST_INIT(&control->context.requests);
+	LIST_INIT(&control->context.probes);
 	control->context.handlers = handlers;
 	control->context.daemon = daemon;
 	TAILQ_INIT(&control->clients);

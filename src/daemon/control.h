@@ -5,9 +5,19 @@
 #include "base/service.h"
 
 struct control;
+struct delivery;
 struct loop;
 struct queue;
+struct resolver;
 struct socket_pool;
+
+/* What the verbs work on.  All borrowed. */
+struct control_parts {
+	struct loop *loop;
+	struct resolver *resolver;
+	struct queue *queue;
+	struct delivery *delivery;
+};
 
 /* What only the daemon as a whole can answer. */
 struct control_handlers {
@@ -17,8 +27,8 @@ struct control_handlers {
 
 /* Request: {"verb": "queue list", …}.  Answer: {"ok": true, "result": …} or
  * {"ok": false, "error": "…", "exit": N} with N of sysexits.h.  Requests of one client are
- * answered in order, one at a time; a request is at most 64 KiB. */
-struct control *control_new(struct loop *loop, struct socket_pool *sockets, struct queue *queue,
+ * answered in order, one at a time; a request is at most 64 KiB.  `parts` are copied. */
+struct control *control_new(struct socket_pool *sockets, const struct control_parts *parts,
     const struct control_handlers *handlers, void *daemon);
 extern const struct service_ops control_service;
 

@@ -38,6 +38,7 @@ struct daemon {
 	struct socket_pool *sockets;
 	struct resolver *resolver;
 	struct queue *queue;
+	struct delivery *delivery;	/* owned as a service */
 	struct service services[SERVICES_MAX];
 	size_t service_count;
 	struct event *signals[6];
@@ -122,6 +123,7 @@ switch_over(struct daemon *daemon, struct error *err)
 	config_unref(daemon->config);
 	daemon->config = next;
 	configure_log(daemon, next);
+	resolver_refresh(daemon->resolver);
 	log_write(LOG_LEVEL_NOTICE, "heraldd", "reload: generation %u in force: %s changed",
 	    next->generation, changes[0] != '\0' ? changes : "nothing");
 	return true;
@@ -206,6 +208,7 @@ on_flush(evutil_socket_t number, short what, void *arg)
 	(void)number;
 	(void)what;
 	log_write(LOG_LEVEL_INFO, "heraldd", "flush: every deferred message is due now");
+	delivery_flush(daemon->delivery);
 	queue_flush(daemon->queue);
 }
 
@@ -266,8 +269,8 @@ static const struct control_handlers control_handlers = {
 static bool
 build(struct daemon *daemon, struct error *err)
 {
-	struct delivery *delivery;
 	struct bounce *bounce;
+	struct control_parts parts;
 	struct queue_handlers handlers = {
 		.dispatch = delivery_dispatch,
 		.report = bounce_report,
@@ -279,17 +282,19 @@ build(struct daemon *daemon, struct error *err)
 		return false;
 	add_service(daemon, &queue_service, daemon->queue, "queue");
 	bounce = bounce_new(daemon->loop, daemon->queue);
-	add_service(daemon, &bounce_service, bounce, NULL);
-	delivery = delivery_new(daemon->loop, daemon->queue, daemon->resolver);
-	add_service(daemon, &delivery_service, delivery, "relays");
+	add_service(daemon, &bounce_service, bounce, "reports");
+	daemon->delivery = delivery_new(daemon->loop, daemon->queue, daemon->resolver);
+	add_service(daemon, &delivery_service, daemon->delivery, "relays");
 	add_service(daemon, &greeting_service, greeting_new(daemon->loop, daemon->sockets),
 	    "greeting");
 	add_service(daemon, &quotes_service, quotes_new(daemon->loop, daemon->sockets), "quotes");
 	add_service(daemon, &intake_service,
 	    intake_new(daemon->loop, daemon->queue, daemon->sockets), "submission");
-	add_service(daemon, &control_service, control_new(daemon->loop, daemon->sockets,
-	    daemon->queue, &control_handlers, daemon), NULL);
-	handlers.relay = delivery;
+	parts = (struct control_parts){ .loop = daemon->loop, .resolver = daemon->resolver,
+	    .queue = daemon->queue, .delivery = daemon->delivery };
+	add_service(daemon, &control_service, control_new(daemon->sockets, &parts,
+	    &control_handlers, daemon), NULL);
+	handlers.relay = daemon->delivery;
 	handlers.bounce = bounce;
 	queue_set_handlers(daemon->queue, &handlers);
 	return reload_apply(daemon->services, daemon->service_count, daemon->config, err);

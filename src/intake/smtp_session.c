@@ -217,6 +217,13 @@ on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_
 {
 	struct smtp_session *session = owner;
 	struct smtp_sessions *sessions = session->sessions;
+	const struct submission_mail mail = {
+		.body_8bit = params->body_8bit,
+		.smtputf8 = params->smtputf8,
+		.ret = params->ret,
+		.envid = params->envid,
+		.envid_len = params->envid_len,
+	};
 	struct status why;
 
 	session->reverse_path = *reverse_path;
@@ -224,20 +231,23 @@ on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_
 	if (!queue_has_room(sessions->queue, params->size, &why))
 		return why;
 	session->submission = submission_begin(sessions->queue, session->config, reverse_path,
-	    params->body_8bit);
+	    &mail);
 	return status_reply(250, "2.1.0", "Ok");
 }
 
 static struct status
-on_rcpt(void *owner, const struct address *forward_path)
+on_rcpt(void *owner, const struct address *forward_path, const struct smtp_rcpt_params *params)
 {
 	struct smtp_session *session = owner;
+	const struct submission_rcpt rcpt = {
+		.notify = params->notify, .orcpt = params->orcpt, .orcpt_len = params->orcpt_len
+	};
 	char text[ADDRESS_TEXT_MAX + 1];
 
 	if (!session->may_relay)
 		return status_reply(554, "5.7.1", "<%s>: Relay access denied",
 		    address_text(forward_path, text));
-	submission_add(session->submission, forward_path);
+	submission_add(session->submission, forward_path, &rcpt);
 	return status_reply(250, "2.1.5", "Ok");
 }
 

@@ -2,15 +2,20 @@
 #include "mail/address.h"
 
 #include <arpa/inet.h>
+#include <idn2.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#define LABEL_MAX 63 /* octets, RFC 1035 2.3.4 */
+#include "base/text.h"
+
+#define LABEL_MAX 63 /* octets, RFC 1035 2.3.4; of a U-label, of its A-label: RFC 5890 */
 
 /* What is read, and how far.  Nothing here looks beyond `end`. */
 struct scan {
 	const char *at, *end;
+	bool utf8;
 };
 
 static bool
@@ -34,6 +39,44 @@ is_printable(char octet)
 	return octet >= 0x20 && octet < 0x7f;
 }
 
+/* C1 controls, the line and paragraph separators, the byte order mark, and what shows text
+ * in another order than it stands: three octets at most, all of them in the basic plane. */
+static bool
+is_control(const unsigned char *at, size_t len)
+{
+	unsigned character = len == 2 ? (at[0] & 0x1fu) << 6 | (at[1] & 0x3fu) :
+	    len == 3 ? (at[0] & 0x0fu) << 12 | (at[1] & 0x3fu) << 6 | (at[2] & 0x3fu) : 0x10000;
+
+	return character < 0xa0 || character == 0xfeff ||
+	    (character >= 0x2028 && character <= 0x202e) ||
+	    (character >= 0x2066 && character <= 0x2069);
+}
+
+/* Octets of the character beyond ASCII at this place that may stand in an address (RFC 6531
+ * 3.3: UTF8-non-ascii); 0: there is none. */
+static size_t
+wide_character(const struct scan *scan)
+{
+	const unsigned char *at = (const unsigned char *)scan->at;
+	size_t left = (size_t)(scan->end - scan->at), len;
+
+	if (!scan->utf8 || left == 0 || at[0] < 0xc2)
+		return 0;
+	len = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+	if (len > left || !text_utf8_valid(scan->at, len) || is_control(at, len))
+		return 0;
+	return len;
+}
+
+/* Octets of the character here, where `is_one` takes it or it is beyond ASCII and allowed. */
+static size_t
+character(const struct scan *scan, bool (*is_one)(char octet))
+{
+	if (scan->at < scan->end && is_one(*scan->at))
+		return 1;
+	return wide_character(scan);
+}
+
 static bool
 scan_is(const struct scan *scan, char octet)
 {
@@ -53,7 +96,7 @@ scan_skip(struct scan *scan, char octet)
 static enum address_fault
 fault_here(const struct scan *scan)
 {
-	if (scan->at < scan->end && (unsigned char)*scan->at >= 0x80)
+	if (!scan->utf8 && scan->at < scan->end && (unsigned char)*scan->at >= 0x80)
 		return ADDRESS_NOT_ASCII;
 	return ADDRESS_SYNTAX;
 }
@@ -65,11 +108,14 @@ skip_quoted(struct scan *scan)
 	const char *first = scan->at;
 
 	while (scan->at < scan->end && *scan->at != '"') {
+		size_t len;
+
 		if (*scan->at == '\\')
 			scan->at++;
-		if (scan->at == scan->end || !is_printable(*scan->at))
+		len = character(scan, is_printable);
+		if (len == 0)
 			return fault_here(scan);
-		scan->at++;
+		scan->at += len;
 	}
 	/* An empty quoted string names nobody (CVE-2020-10967). */
 	if (scan->at == first || !scan_skip(scan, '"'))
@@ -80,11 +126,14 @@ skip_quoted(struct scan *scan)
 static enum address_fault
 skip_dot_string(struct scan *scan)
 {
+	size_t len;
+
 	do {
-		if (scan->at == scan->end || !is_atext(*scan->at))
+		len = character(scan, is_atext);
+		if (len == 0)
 			return fault_here(scan);
-		while (scan->at < scan->end && is_atext(*scan->at))
-			scan->at++;
+		for (; len > 0; len = character(scan, is_atext))
+			scan->at += len;
 	} while (scan_skip(scan, '.'));
 	return ADDRESS_OK;
 }
@@ -121,32 +170,46 @@ skip_literal(struct scan *scan)
 }
 
 /* RFC 5321 4.1.2; the underscore is no letter of it, but of many a container's name. */
+static bool
+is_name(char octet)
+{
+	return is_alnum(octet) || octet == '-' || octet == '_';
+}
+
+/* Of a U-label only the characters are looked at: address_domain_ascii() knows the rest. */
 static enum address_fault
 skip_label(struct scan *scan)
 {
 	const char *first = scan->at;
+	bool wide = false;
+	size_t len;
 
-	while (scan->at < scan->end &&
-	    (is_alnum(*scan->at) || *scan->at == '-' || *scan->at == '_'))
-		scan->at++;
+	for (len = character(scan, is_name); len > 0; len = character(scan, is_name)) {
+		scan->at += len;
+		wide = wide || len > 1;
+	}
 	if (scan->at == first)
 		return fault_here(scan);
 	if (*first == '-' || scan->at[-1] == '-')
 		return ADDRESS_SYNTAX;
-	return scan->at - first > LABEL_MAX ? ADDRESS_TOO_LONG : ADDRESS_OK;
+	return !wide && scan->at - first > LABEL_MAX ? ADDRESS_TOO_LONG : ADDRESS_OK;
+}
+
+static enum address_fault
+skip_name(struct scan *scan)
+{
+	enum address_fault fault;
+
+	do
+		fault = skip_label(scan);
+	while (fault == ADDRESS_OK && scan_skip(scan, '.'));
+	return fault;
 }
 
 static enum address_fault
 skip_domain(struct scan *scan)
 {
-	enum address_fault fault;
-
-	if (scan_skip(scan, '['))
-		return skip_literal(scan);
-	do
-		fault = skip_label(scan);
-	while (fault == ADDRESS_OK && scan_skip(scan, '.'));
-	return fault;
+	return scan_skip(scan, '[') ? skip_literal(scan) : skip_name(scan);
 }
 
 /* "@a,@b:", RFC 5321 4.1.2 A-d-l: read, checked, dropped. */
@@ -216,10 +279,10 @@ read_mailbox(struct address *out, struct scan *scan)
 }
 
 enum address_fault
-address_parse_path(struct address *out, const char *text, size_t len, size_t *used)
+address_parse_path(struct address *out, const char *text, size_t len, bool utf8, size_t *used)
 {
 	struct address address = { .local = "" };
-	struct scan scan = { .at = text, .end = text + len };
+	struct scan scan = { .at = text, .end = text + len, .utf8 = utf8 };
 	enum address_fault fault = ADDRESS_OK;
 
 	if (!scan_skip(&scan, '<'))
@@ -242,7 +305,7 @@ enum address_fault
 address_parse(struct address *out, const char *text, size_t len)
 {
 	struct address address = { .local = "" };
-	struct scan scan = { .at = text, .end = text + len };
+	struct scan scan = { .at = text, .end = text + len, .utf8 = true };
 	enum address_fault fault = ADDRESS_OK;
 
 	if (len > 0)
@@ -259,6 +322,54 @@ bool
 address_is_null(const struct address *address)
 {
 	return address->local[0] == '\0' && address->domain[0] == '\0';
+}
+
+static bool
+is_ascii(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
+
+bool
+address_is_ascii(const struct address *address)
+{
+	return is_ascii(address->local) && is_ascii(address->domain);
+}
+
+bool
+address_needs_utf8(const struct address *address)
+{
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+
+	return !is_ascii(address->local) || !address_domain_ascii(address, domain);
+}
+
+bool
+address_domain_ascii(const struct address *address, char out[ADDRESS_DOMAIN_MAX + 1])
+{
+	struct scan scan = { .at = NULL };
+	char *name = NULL;
+	bool ok;
+
+	if (is_ascii(address->domain)) {
+		text_copy(out, ADDRESS_DOMAIN_MAX + 1, address->domain);
+		return true;
+	}
+	/* RFC 5891 5, after the mapping of UTS #46: letters of any case, full-width dots. */
+	ok = idn2_to_ascii_8z(address->domain, &name, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) ==
+	    IDN2_OK && strlen(name) <= ADDRESS_DOMAIN_MAX;
+	/* The mapping makes brackets and slashes of their full-width forms. */
+	if (ok) {
+		scan = (struct scan){ .at = name, .end = name + strlen(name) };
+		ok = skip_name(&scan) == ADDRESS_OK && scan.at == scan.end;
+	}
+	if (ok)
+		text_copy(out, ADDRESS_DOMAIN_MAX + 1, name);
+	idn2_free(name);
+	return ok;
 }
 
 bool

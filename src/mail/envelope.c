@@ -8,11 +8,16 @@
 
 #define FIRST_CAPACITY 4 /* recipients; most messages have one */
 
+struct envelope_text {
+	struct envelope_text *next;
+	char octets[];
+};
+
 static const char *const state_names[] = {
 	[RECIPIENT_ACTIVE] = "active",
 	[RECIPIENT_DEFERRED] = "deferred",
 	[RECIPIENT_HELD] = "held",
-	[RECIPIENT_FAILED] = "failed",
+	[RECIPIENT_OWED] = "owed",
 	[RECIPIENT_PARKED] = "parked",
 	[RECIPIENT_DONE] = "done",
 };
@@ -49,6 +54,24 @@ envelope_add(struct envelope *envelope, const struct address *forward_path)
 	return recipient;
 }
 
+const char *
+envelope_keep(struct envelope *envelope, const char *text, size_t len)
+{
+	struct envelope_text *kept = mem_alloc(sizeof(*kept) + len + 1);
+
+	memcpy(kept->octets, text, len);
+	kept->octets[len] = '\0';
+	kept->next = envelope->texts;
+	envelope->texts = kept;
+	return kept->octets;
+}
+
+static const char *
+keep_again(struct envelope *copy, const char *text)
+{
+	return text != NULL ? envelope_keep(copy, text, strlen(text)) : NULL;
+}
+
 struct envelope *
 envelope_copy(const struct envelope *envelope)
 {
@@ -56,10 +79,15 @@ envelope_copy(const struct envelope *envelope)
 
 	copy->recipients = NULL;
 	copy->recipient_count = 0;
+	copy->texts = NULL;
+	copy->envid = keep_again(copy, envelope->envid);
+	copy->message_id = keep_again(copy, envelope->message_id);
 	for (size_t i = 0; i < envelope->recipient_count; i++) {
 		const struct recipient *recipient = &envelope->recipients[i];
+		struct recipient *added = envelope_add(copy, &recipient->forward_path);
 
-		*envelope_add(copy, &recipient->forward_path) = *recipient;
+		*added = *recipient;
+		added->orcpt = keep_again(copy, recipient->orcpt);
 	}
 	return copy;
 }
@@ -67,8 +95,14 @@ envelope_copy(const struct envelope *envelope)
 void
 envelope_free(struct envelope *envelope)
 {
+	struct envelope_text *text;
+
 	if (envelope == NULL)
 		return;
+	while ((text = envelope->texts) != NULL) {
+		envelope->texts = text->next;
+		free(text);
+	}
 	free(envelope->recipients);
 	free(envelope);
 }

@@ -121,7 +121,8 @@ maillog_attempt(const struct maillog_attempt *attempt)
 	struct buf line = { .octets = NULL };
 	struct field field;
 	char dsn[STATUS_DSN_MAX], reply[REPLY_SIZE];
-	bool has_tls = attempt->tls != NULL && strcmp(attempt->tls, "none") != 0;
+	bool has_tls = attempt->tls != NULL && attempt->tls[0] != '\0' &&
+	    strcmp(attempt->tls, "none") != 0;
 	/* Tools that insist on Postfix read nothing between delays= and dsn=. */
 	bool tls_last = strcmp(log_ident(), "postfix") == 0;
 
@@ -146,6 +147,20 @@ maillog_report(const char *queue_id, const char *report_id)
 {
 	log_write(LOG_LEVEL_INFO, "bounce", "%s: sender non-delivery notification: %s", queue_id,
 	    report_id);
+}
+
+void
+maillog_delay_report(const char *queue_id, const char *report_id)
+{
+	log_write(LOG_LEVEL_INFO, "bounce", "%s: sender delay notification: %s", queue_id,
+	    report_id);
+}
+
+void
+maillog_success_report(const char *queue_id, const char *report_id)
+{
+	log_write(LOG_LEVEL_INFO, "bounce", "%s: sender delivery status notification: %s",
+	    queue_id, report_id);
 }
 
 void

@@ -24,7 +24,7 @@ struct maillog_attempt {
 	unsigned conn_use;		/* 1: first message on this connection, not written */
 	/* Microseconds: before the queue, in the queue, connection set-up, transmission. */
 	int64_t delays[4];
-	const char *tls;		/* conn_tls_text(); NULL or "none": not written */
+	const char *tls;		/* conn_tls_text(); NULL, "" or "none": not written */
 	const struct status *status;
 	enum maillog_fate fate;
 };
@@ -35,6 +35,10 @@ void maillog_attempt(const struct maillog_attempt *attempt);
 
 /* bounce: ID: sender non-delivery notification: ID2 */
 void maillog_report(const char *queue_id, const char *report_id);
+/* bounce: ID: sender delay notification: ID2 */
+void maillog_delay_report(const char *queue_id, const char *report_id);
+/* bounce: ID: sender delivery status notification: ID2; of mail that was passed on */
+void maillog_success_report(const char *queue_id, const char *report_id);
 /* bounce: ID: to=<…>: parked: WHY; critical */
 void maillog_parked(const struct envelope *envelope, const struct recipient *recipient,
     const char *why);

@@ -5,28 +5,7 @@
 #include "proto/smtp_client_steps.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdlib.h>
-
-void
-smtp_client_settle(struct smtp_client *client, size_t i, const struct status *status)
-{
-	if (client->settled[i])
-		return;
-	client->settled[i] = true;
-	client->events->on_recipient(client->owner, client->mail.first + i, status);
-}
-
-/* The envelope may be gone behind the last of them: only our own fields are looked at. */
-void
-smtp_client_settle_rest(struct smtp_client *client, const struct status *status)
-{
-	size_t count = client->mail.count;
-
-	for (size_t i = 0; i < count; i++)
-		smtp_client_settle(client, i, status);
-	client->accepted = 0;
-}
 
 static void
 finish(struct smtp_client *client, const struct status *status)
@@ -35,12 +14,40 @@ finish(struct smtp_client *client, const struct status *status)
 
 	if (client->step == STEP_END)
 		return;
-	if (status_class(&copy) != STATUS_SUCCESS)
-		smtp_client_settle_rest(client, &copy);
+	if (status_class(&copy) != STATUS_SUCCESS) {
+		smtp_mail_tell_rest(client, &client->now, &copy);
+		smtp_mail_tell_rest(client, &client->next, &copy);
+	}
 	client->step = STEP_END;
 	client->progress++;
-	client->due = client->ahead = 0;
+	client->due = 0;
+	client->asked = false;
 	client->events->on_finished(client->owner, &copy);
+}
+
+/* Whether a mail may be given, and so be written.  Behind the end of mail data that may be
+ * at once, as its reply ends the transaction whatever it says (RFC 2920 3.1). */
+static bool
+takes_mail(const struct smtp_client *client)
+{
+	const enum smtp_step step = client->step;
+
+	if (step == STEP_READY)
+		return true;
+	if (!client->extensions.pipelining || client->quitting || client->chunk_open ||
+	    client->session_refused || client->next.mail.count > 0)
+		return false;
+	return step == STEP_DOT ||
+	    (client->now.bdat && (step == STEP_MAIL || step == STEP_RCPT));
+}
+
+static void
+ask_for_mail(struct smtp_client *client)
+{
+	if (client->asked || !takes_mail(client))
+		return;
+	client->asked = true;
+	client->events->on_ready(client->owner);
 }
 
 static void
@@ -66,10 +73,11 @@ enter(struct smtp_client *client, enum smtp_step step)
 	}
 	client->step = step;
 	client->progress++;
-	if (client->ahead > 0)
-		client->ahead--;
+	if (client->now.ahead > 0)
+		client->now.ahead--;
 	else if (smtp_step_rows[step].enter != NULL)
 		smtp_step_rows[step].enter(client);
+	ask_for_mail(client);
 }
 
 /* 421 may answer anything (RFC 5321 3.8): it ends the session, and what is open in it. */
@@ -78,25 +86,10 @@ on_421(struct smtp_client *client)
 {
 	const struct status said = smtp_reply_status(&client->reply);
 
-	smtp_client_settle_rest(client, &said);
+	smtp_mail_tell_rest(client, &client->now, &said);
 	smtp_step_refused(client);
 	client->parting = false;	/* the peer closes by itself */
 	enter(client, STEP_FAULT);
-}
-
-/* A server that quotes the line it refuses would put the secret into our log. */
-static void
-withhold_secret(struct smtp_client *client)
-{
-	struct buf *text = &client->reply.text;
-	struct enhanced_code code;
-
-	if (!sasl_is_quoted(&client->sasl, buf_octets(text), text->len))
-		return;
-	text->len = enhanced_code_parse(&code, buf_octets(text), text->len);
-	if (text->len > 0)
-		buf_append_text(text, " ");
-	buf_append_text(text, "(its words repeat the secret)");
 }
 
 /* `more`: octets follow the reply. */
@@ -113,7 +106,7 @@ on_reply(struct smtp_client *client, bool more)
 	/* A challenge in good order is the mechanism's, and never shown. */
 	if (client->step == STEP_AUTH &&
 	    (client->reply.code != 334 || client->reply.line_count != 1))
-		withhold_secret(client);
+		smtp_auth_withhold_secret(client);
 	if (client->reply.code == 421 && client->step != STEP_QUIT) {
 		on_421(client);
 		return;
@@ -149,8 +142,48 @@ smtp_client_free(struct smtp_client *client)
 		return;
 	smtp_reply_free(&client->reply);
 	buf_free(&client->out);
-	free(client->settled);
+	buf_free(&client->held);
+	sasl_end(&client->sasl);
+	smtp_mail_clear(&client->now);
+	smtp_mail_clear(&client->next);
 	free(client);
+}
+
+static void
+bad_reply(struct smtp_client *client)
+{
+	enter(client, smtp_step_fault(client, status_local("4.5.0", "%s: %s",
+	    smtp_step_rows[client->step].name, client->reply.fault)));
+}
+
+/* Judges the replies that stand in client->held, as long as they may be judged. */
+static void
+judge_held(struct smtp_client *client, bool to_the_end)
+{
+	struct buf *held = &client->held;
+	enum smtp_reply_read read = SMTP_REPLY_COMPLETE;
+	size_t used;
+
+	while (held->len > 0 && read == SMTP_REPLY_COMPLETE && client->step != STEP_END &&
+	    (!client->chunk_open || to_the_end)) {
+		read = smtp_reply_read(&client->reply, buf_octets(held), held->len, &used);
+		buf_consume(held, used);
+		if (read == SMTP_REPLY_COMPLETE)
+			on_reply(client, held->len > 0);
+		else if (read == SMTP_REPLY_BAD)
+			bad_reply(client);
+	}
+}
+
+/* While the octets of a BDAT are written their mail must stay, whatever is said to it. */
+static void
+hold(struct smtp_client *client, const char *octets, size_t len)
+{
+	buf_append(&client->held, octets, len);
+	if (client->held.len > SMTP_REPLY_MAX)
+		enter(client, smtp_step_fault(client, status_local("4.5.0",
+		    "%s: the peer said more than it was asked",
+		    smtp_step_rows[client->step].name)));
 }
 
 size_t
@@ -159,6 +192,11 @@ smtp_client_input(struct smtp_client *client, const char *octets, size_t len)
 	size_t total = 0, used;
 
 	while (total < len && client->step != STEP_END) {
+		if (client->chunk_open || client->held.len > 0) {
+			hold(client, octets + total, len - total);
+			judge_held(client, false);
+			break;
+		}
 		switch (smtp_reply_read(&client->reply, octets + total, len - total, &used)) {
 		case SMTP_REPLY_MORE:
 			return total + used;
@@ -167,8 +205,7 @@ smtp_client_input(struct smtp_client *client, const char *octets, size_t len)
 			on_reply(client, total < len);
 			break;
 		case SMTP_REPLY_BAD:
-			enter(client, smtp_step_fault(client, status_local("4.5.0", "%s: %s",
-			    smtp_step_rows[client->step].name, client->reply.fault)));
+			bad_reply(client);
 			break;
 		}
 	}
@@ -184,62 +221,59 @@ smtp_client_secured(struct smtp_client *client)
 	enter(client, STEP_EHLO);
 }
 
-/* What can be known before a word is sent. */
-static bool
-is_hopeless(const struct smtp_client *client, struct status *why)
+/* It was asked for before the session was refused. */
+static void
+refuse_mail(struct smtp_client *client, const struct smtp_client_mail *mail)
 {
-	const struct smtp_extensions *offered = &client->extensions;
-	uint64_t size = client->mail.envelope->size;
+	const struct status fault = client->fault;
 
-	if (offered->size_max > 0 && size > offered->size_max) {
-		*why = status_local("5.3.4", "message of %" PRIu64 " octets, the relay takes %"
-		    PRIu64, size, offered->size_max);
-		return true;
-	}
-	/* RFC 6152 3: eight-bit mail must not be sent here; as herald does not convert it,
-	 * it fails and its sender is told, rather than that it arrives mangled. */
-	if (client->mail.eight_bit && !offered->eight_bit_mime) {
-		*why = status_local("5.6.3", "eight-bit message, the relay does not offer "
-		    "8BITMIME");
-		return true;
-	}
-	return false;
+	if (smtp_mail_begin(client, &client->next, mail))
+		smtp_mail_tell_rest(client, &client->next, &fault);
+	smtp_mail_clear(&client->next);
 }
 
 void
 smtp_client_mail(struct smtp_client *client, const struct smtp_client_mail *mail)
 {
-	struct status why;
+	const bool follows = client->step != STEP_READY;
 
-	assert(client->step == STEP_READY && mail->count > 0);
-	assert(mail->first + mail->count <= mail->envelope->recipient_count);
-	client->mail = *mail;
-	client->mail_refused = false;
-	client->answered = client->accepted = 0;
-	free(client->settled);
-	client->settled = mem_array(mail->count, sizeof(*client->settled));
-	if (is_hopeless(client, &why)) {
-		smtp_client_settle_rest(client, &why);
-		enter(client, STEP_READY);
-		return;
-	}
-	enter(client, STEP_MAIL);
+	assert(client->asked);
+	client->asked = false;
+	if (client->session_refused)
+		refuse_mail(client, mail);
+	else if (!smtp_mail_begin(client, follows ? &client->next : &client->now, mail))
+		ask_for_mail(client);
+	else if (follows)
+		smtp_mail_follow(client);
+	else
+		enter(client, STEP_MAIL);
 }
 
 void
 smtp_client_data_sent(struct smtp_client *client)
 {
-	if (client->step != STEP_CONTENT)
-		return;
-	client->due++;
-	enter(client, STEP_DOT);
+	if (client->chunk_open) {
+		client->chunk_open = false;
+		client->progress++;
+		ask_for_mail(client);
+		judge_held(client, false);
+	} else if (client->step == STEP_CONTENT) {
+		client->due++;
+		enter(client, STEP_DOT);
+	}
 }
 
 void
 smtp_client_quit(struct smtp_client *client)
 {
-	assert(client->step == STEP_READY);
-	enter(client, STEP_QUIT);
+	assert(client->asked);
+	client->asked = false;
+	if (client->step == STEP_READY) {
+		enter(client, STEP_QUIT);
+		return;
+	}
+	client->quitting = true;
+	smtp_step_say(client, "QUIT");
 }
 
 void
@@ -247,9 +281,12 @@ smtp_client_lost(struct smtp_client *client, const char *text)
 {
 	struct status status;
 
+	judge_held(client, true);
 	/* The server may close after its last 250: keep what it said, drop only the reuse. */
 	if (client->step == STEP_QUIT)
 		status = status_local("2.0.0", "closed");
+	else if (client->session_refused)
+		status = client->fault;
 	else
 		status = status_local(client->step == STEP_HANDSHAKE ? "4.7.5" : "4.4.2", "%s: %s",
 		    smtp_step_rows[client->step].name, text);
@@ -259,7 +296,13 @@ smtp_client_lost(struct smtp_client *client, const char *text)
 unsigned
 smtp_client_timeout(const struct smtp_client *client)
 {
-	return smtp_step_rows[client->step].timeout;
+	enum smtp_step step = client->chunk_open ? STEP_CONTENT : client->step;
+
+	/* RFC 2920 3.2: a server may keep replies back and send them with that to BDAT, so the
+	 * time that it takes to deal with the mail data is granted to each. */
+	if (client->now.bdat && (step == STEP_MAIL || step == STEP_RCPT))
+		step = STEP_DOT;
+	return smtp_step_rows[step].timeout;
 }
 
 unsigned
@@ -281,24 +324,15 @@ smtp_client_step(const struct smtp_client *client)
 }
 
 bool
-smtp_client_is_untouched(const struct smtp_client *client)
-{
-	return client->step == STEP_MAIL && !client->mail_refused;
-}
-
-bool
-smtp_client_wants_fewer(const struct smtp_client *client, const struct status *status)
-{
-	const struct enhanced_code code = status->enhanced;
-
-	return client->step == STEP_RCPT && client->accepted > 0 && status->reply_code == 452 &&
-	    (code.class == 0 || (code.subject == 5 && code.detail == 3));
-}
-
-bool
 smtp_client_auth_refused(const struct smtp_client *client)
 {
 	return client->auth_refused;
+}
+
+bool
+smtp_client_bdat_refused(const struct smtp_client *client)
+{
+	return client->bdat_refused;
 }
 
 bool
@@ -311,4 +345,36 @@ const struct smtp_extensions *
 smtp_client_extensions(const struct smtp_client *client)
 {
 	return &client->extensions;
+}
+
+bool
+smtp_client_is_untouched(const struct smtp_client *client)
+{
+	return client->telling != NULL && client->telling->stage == MAIL_SENT;
+}
+
+bool
+smtp_client_wants_fewer(const struct smtp_client *client, const struct status *status)
+{
+	const struct enhanced_code code = status->enhanced;
+
+	return client->telling == &client->now && client->step == STEP_RCPT &&
+	    client->now.accepted > 0 && status->reply_code == 452 &&
+	    (code.class == 0 || (code.subject == 5 && code.detail == 3));
+}
+
+bool
+smtp_client_mail_was_sent(const struct smtp_client *client)
+{
+	return client->telling != NULL && client->telling->stage != MAIL_NOT_SENT;
+}
+
+const char *
+smtp_client_reply_step(const struct smtp_client *client)
+{
+	if (client->telling == NULL || client->telling->stage == MAIL_NOT_SENT)
+		return smtp_step_rows[STEP_EHLO].name;
+	if (client->telling == &client->next)
+		return smtp_step_rows[STEP_MAIL].name;
+	return smtp_step_rows[client->step].name;
 }

@@ -32,10 +32,16 @@ next_word(const char **line, size_t *len, char *word, size_t size)
 static void
 add_mechanism(struct smtp_extensions *out, const char *name)
 {
-	if (text_equal(name, "PLAIN"))
-		out->auth_plain = true;
-	else if (text_equal(name, "LOGIN"))
-		out->auth_login = true;
+	const struct { const char *name; bool *offered; } mechanisms[] = {
+		{ "PLAIN", &out->auth_plain },
+		{ "LOGIN", &out->auth_login },
+		{ "CRAM-MD5", &out->auth_cram_md5 },
+		{ "SCRAM-SHA-256", &out->auth_scram_sha_256 },
+	};
+
+	for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
+		if (text_equal(name, mechanisms[i].name))
+			*mechanisms[i].offered = true;
 }
 
 static void

@@ -18,7 +18,8 @@ struct smtp_extensions {
 	bool smtputf8;			/* RFC 6531 */
 	bool chunking;			/* RFC 3030 */
 	bool size;			/* RFC 1870 */
-	bool auth_plain, auth_login;	/* RFC 4954; also in the old form AUTH=LOGIN */
+	/* RFC 4954; also in the old form AUTH=LOGIN. */
+	bool auth_plain, auth_login, auth_cram_md5, auth_scram_sha_256;
 	uint64_t size_max;		/* octets; 0: no limit was said */
 };
 

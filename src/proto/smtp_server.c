@@ -359,5 +359,7 @@ smtp_server_helo(const struct smtp_server *server)
 const char *
 smtp_server_protocol(const struct smtp_server *server)
 {
+	if (server->transaction.smtputf8)
+		return "UTF8SMTP";
 	return server->extended ? "ESMTP" : "SMTP";
 }

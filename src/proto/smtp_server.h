@@ -2,7 +2,7 @@
 #ifndef HERALD_PROTO_SMTP_SERVER_H
 #define HERALD_PROTO_SMTP_SERVER_H
 
-#include "mail/address.h"
+#include "mail/envelope.h"
 #include "mail/status.h"
 
 #include <stdbool.h>
@@ -26,6 +26,18 @@ struct smtp_server_settings {	/* copied; the text is borrowed */
 struct smtp_mail_params {
 	uint64_t size;			/* SIZE=, RFC 1870; 0: not said */
 	bool body_8bit;			/* BODY=8BITMIME, RFC 6152 */
+	bool smtputf8;			/* RFC 6531 3.4 */
+	enum envelope_ret ret;		/* RFC 3461 4.3 */
+	/* xtext as it came, RFC 3461 4.4; borrowed, no NUL behind it; NULL: not said. */
+	const char *envid;
+	size_t envid_len;
+};
+
+struct smtp_rcpt_params {
+	unsigned notify;		/* NOTIFY_* bits, RFC 3461 4.1; 0: not said */
+	/* "rfc822;xtext", RFC 3461 4.2; borrowed; NULL: not said.  ASCII, of the utf-8 type too. */
+	const char *orcpt;
+	size_t orcpt_len;
 };
 
 struct smtp_refusal {
@@ -41,7 +53,8 @@ struct smtp_server_events {
 	/* What the owner answers goes out as it is; a 2xx begins or extends the transaction. */
 	struct status (*on_mail)(void *owner, const struct address *reverse_path,
 	    const struct smtp_mail_params *params);
-	struct status (*on_rcpt)(void *owner, const struct address *forward_path);
+	struct status (*on_rcpt)(void *owner, const struct address *forward_path,
+	    const struct smtp_rcpt_params *params);
 	struct status (*on_data)(void *owner);	/* 354 to go ahead */
 	void (*on_content)(void *owner, const char *octets, size_t len);
 	/* Whole and clean: the owner calls smtp_server_answer(), from here or later. */
@@ -72,6 +85,7 @@ void smtp_server_close(struct smtp_server *server, const struct status *status);
 bool smtp_server_in_data(const struct smtp_server *server);	/* or its answer is awaited */
 bool smtp_server_awaits_answer(const struct smtp_server *server);
 const char *smtp_server_helo(const struct smtp_server *server);	/* "" before EHLO */
-const char *smtp_server_protocol(const struct smtp_server *server);	/* "SMTP", "ESMTP" */
+/* "SMTP", "ESMTP"; "UTF8SMTP" in a transaction with SMTPUTF8: RFC 6531 4.3. */
+const char *smtp_server_protocol(const struct smtp_server *server);
 
 #endif

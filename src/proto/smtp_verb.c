@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/smtp_params.h"
+
 #define OPEN	(1u << SMTP_HAS_SENDER | 1u << SMTP_HAS_RECIPIENTS)
 #define ALWAYS	(1u << SMTP_GREETED | 1u << SMTP_READY | OPEN)
 
@@ -52,7 +54,8 @@ on_ehlo(const struct smtp_command *command)
 	snprintf(size, sizeof(size), "\r\n250-PIPELINING\r\n250-SIZE %llu\r\n",
 	    (unsigned long long)server->settings.max_message_size);
 	smtp_server_send(server, size);
-	smtp_server_send(server, "250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+	smtp_server_send(server, "250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
+	    "250 ENHANCEDSTATUSCODES\r\n");
 	return SMTP_READY;
 }
 
@@ -70,36 +73,17 @@ take_path(const struct smtp_command *command, const char *prefix, const char *ba
 	case SMTP_PATH_ADDRESS:
 		smtp_command_refuse(command, 501, bad_address, "bad address syntax");
 		break;
-	case SMTP_PATH_NOT_ASCII:
-		smtp_command_refuse(command, 553, "5.6.7", "SMTPUTF8 is not offered");
-		break;
 	}
 	return false;
 }
 
-/* One parameter of MAIL; false after the refusal. */
+/* RFC 6531 3.5.  False after the refusal. */
 static bool
-take_mail_parameter(const struct smtp_command *command, const struct smtp_parameter *parameter,
-    struct smtp_mail_params *params)
+may_stand(const struct smtp_command *command, const struct address *path, bool smtputf8)
 {
-	uint64_t limit = command->server->settings.max_message_size;
-	bool is_8bit = slice_is(parameter->value, "8BITMIME");
-
-	if (slice_is(parameter->keyword, "SIZE")) {
-		if (!smtp_size_parse(parameter->value, &params->size))
-			smtp_command_refuse(command, 501, "5.5.4", "bad SIZE value");
-		else if (limit > 0 && params->size > limit)
-			smtp_command_refuse(command, 552, "5.3.4", "message exceeds the limit");
-		else
-			return true;
-	} else if (slice_is(parameter->keyword, "BODY")) {
-		params->body_8bit = is_8bit;
-		if (is_8bit || slice_is(parameter->value, "7BIT"))
-			return true;
-		smtp_command_refuse(command, 501, "5.5.4", "bad BODY value");
-	} else {
-		smtp_command_refuse(command, 555, "5.5.4", "unsupported parameter");
-	}
+	if (smtputf8 || address_is_ascii(path))
+		return true;
+	smtp_command_refuse(command, 553, "5.6.7", "the address needs SMTPUTF8");
 	return false;
 }
 
@@ -107,21 +91,20 @@ static enum smtp_server_state
 on_mail(const struct smtp_command *command)
 {
 	struct smtp_server *server = command->server;
-	struct smtp_mail_params params = { .size = 0 };
-	struct smtp_parameter parameter;
+	struct smtp_mail_params params;
 	struct address path;
 	struct slice rest;
 	struct status status;
-	enum smtp_next next;
 
 	server->transaction.not_now = (struct status){ .reply_code = 0 };
 	if (!take_path(command, "FROM:", "5.1.7", &path, &rest))
 		return server->state;
-	while ((next = smtp_parameter_next(&rest, &parameter)) == SMTP_NEXT_ONE)
-		if (!take_mail_parameter(command, &parameter, &params))
-			return server->state;
-	if (next == SMTP_NEXT_FAULT)
-		return smtp_command_refuse(command, 501, "5.5.4", "syntax error in a parameter");
+	if (!smtp_mail_params_parse(rest, server->settings.max_message_size, &params, &status)) {
+		smtp_server_refuse(server, command->name, &status, NULL);
+		return server->state;
+	}
+	if (!may_stand(command, &path, params.smtputf8))
+		return server->state;
 	status = server->events->on_mail(server->owner, &path, &params);
 	if (status_class(&status) != STATUS_SUCCESS) {
 		smtp_server_refuse(server, command->name, &status, NULL);
@@ -129,6 +112,7 @@ on_mail(const struct smtp_command *command)
 			server->transaction.not_now = status;
 		return SMTP_READY;
 	}
+	server->transaction.smtputf8 = params.smtputf8;
 	smtp_server_send_status(server, &status);
 	return SMTP_HAS_SENDER;
 }
@@ -154,19 +138,24 @@ static enum smtp_server_state
 on_rcpt(const struct smtp_command *command)
 {
 	struct smtp_server *server = command->server;
+	struct smtp_rcpt_params params;
+	char orcpt[ENVELOPE_ORCPT_MAX + 1];
 	struct address path;
 	struct slice rest;
 	struct status status;
 
-	if (!take_path(command, "TO:", "5.1.3", &path, &rest))
+	if (!take_path(command, "TO:", "5.1.3", &path, &rest) ||
+	    !may_stand(command, &path, server->transaction.smtputf8))
 		return server->state;
-	if (rest.len > 0)
-		return smtp_command_refuse(command, 555, "5.5.4", "unsupported parameter");
 	if (address_is_null(&path))
 		return smtp_command_refuse(command, 501, "5.1.3", "a recipient is needed");
+	if (!smtp_rcpt_params_parse(rest, &params, orcpt, &status)) {
+		smtp_server_refuse(server, command->name, &status, &path);
+		return server->state;
+	}
 	if (server->transaction.recipients >= server->settings.max_recipients)
 		return refuse_surplus(command, &path);
-	status = server->events->on_rcpt(server->owner, &path);
+	status = server->events->on_rcpt(server->owner, &path, &params);
 	if (status_class(&status) != STATUS_SUCCESS) {
 		smtp_server_refuse(server, command->name, &status, &path);
 		return server->state;

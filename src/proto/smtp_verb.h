@@ -30,6 +30,7 @@ struct smtp_server {
 		struct status not_now;	/* MAIL was refused with this 4xx; else all zero */
 		unsigned recipients;
 		bool has_surplus;	/* of recipients: refused, and told so */
+		bool smtputf8;		/* declared: addresses may be beyond ASCII */
 		uint64_t size;		/* octets of content so far */
 		struct smtp_decoder decoder;
 	} transaction;

@@ -72,6 +72,7 @@ enum smtp_path_fault
 smtp_path_parse(struct address *out, struct slice argument, const char *prefix,
     struct slice *parameters)
 {
+	char domain[ADDRESS_DOMAIN_MAX + 1];
 	size_t prefix_len = strlen(prefix), used = 0;
 
 	if (argument.len < prefix_len || strncasecmp(argument.at, prefix, prefix_len) != 0)
@@ -79,11 +80,12 @@ smtp_path_parse(struct address *out, struct slice argument, const char *prefix,
 	argument = skip_blanks(skip(argument, prefix_len));
 	if (argument.len == 0)
 		return SMTP_PATH_SYNTAX;
-	switch (address_parse_path(out, argument.at, argument.len, &used)) {
+	switch (address_parse_path(out, argument.at, argument.len, true, &used)) {
 	case ADDRESS_OK:
+		if (!address_domain_ascii(out, domain))
+			return SMTP_PATH_ADDRESS;
 		break;
 	case ADDRESS_NOT_ASCII:
-		return SMTP_PATH_NOT_ASCII;
 	case ADDRESS_SYNTAX:
 	case ADDRESS_TOO_LONG:
 		return SMTP_PATH_ADDRESS;
@@ -105,7 +107,7 @@ is_keyword_octet(char octet, bool first)
 static bool
 is_value_octet(char octet)
 {
-	return octet > 0x20 && octet < 0x7f && octet != '=';
+	return (unsigned char)octet > 0x20 && octet != 0x7f && octet != '=';
 }
 
 enum smtp_next

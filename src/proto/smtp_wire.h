@@ -36,10 +36,11 @@ enum smtp_path_fault {
 	SMTP_PATH_OK,
 	SMTP_PATH_SYNTAX,		/* not FROM:<path> or TO:<path> at all: 501 5.5.4 */
 	SMTP_PATH_ADDRESS,		/* the address is none: 501 5.1.3, 5.1.7 */
-	SMTP_PATH_NOT_ASCII,		/* 553 5.6.7 without SMTPUTF8, RFC 6531 3.5 */
 };
 /* "FROM:<a@b> SIZE=1": `prefix` is "FROM:" or "TO:"; what follows the path is left in
- * *parameters.  A blank behind the colon is taken, as every server does. */
+ * *parameters.  A blank behind the colon is taken, as every server does.  An
+ * address beyond ASCII is taken, if its domain can be one (RFC 6531 3.3): whether SMTPUTF8 is
+ * declared, is known once the parameters are. */
 enum smtp_path_fault smtp_path_parse(struct address *out, struct slice argument,
     const char *prefix, struct slice *parameters);
 
@@ -48,7 +49,8 @@ struct smtp_parameter {
 	bool has_value;
 };
 enum smtp_next { SMTP_NEXT_ONE, SMTP_NEXT_NONE, SMTP_NEXT_FAULT };
-/* Takes the first esmtp-param (RFC 5321 4.1.2) off *parameters. */
+/* Takes the first esmtp-param (RFC 5321 4.1.2) off *parameters.  A value may have octets
+ * beyond ASCII (RFC 6531 3.3), which need not be UTF-8. */
 enum smtp_next smtp_parameter_next(struct slice *parameters, struct smtp_parameter *out);
 
 /* RFC 1870 4: 1 to 20 digits.  False where it is no such number, or beyond 64 bits. */

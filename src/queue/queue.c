@@ -110,6 +110,7 @@ free_arrival(struct arrival *arrival)
 	queue->waiting_octets -= arrival->cost;
 	envelope_free(arrival->envelope);
 	content_unref(arrival->content);
+	free(arrival->settles);
 	free(arrival);
 }
 
@@ -147,22 +148,12 @@ void
 queue_send_arrival(struct queue *queue, struct arrival *arrival)
 {
 	struct store_request *request = store_request_new(STORE_INSERT, on_stored, arrival);
-	const struct envelope *failed = NULL;
-	size_t i;
 
 	request->insert.envelope = arrival->envelope;
 	request->insert.content = arrival->content;
 	request->insert.again = arrival->again;
-	if (arrival->settles != NULL) {
-		failed = arrival->settles->envelope;
-		request->insert.count = failed->recipient_count;
-		request->insert.outcomes = mem_array(failed->recipient_count,
-		    sizeof(*request->insert.outcomes));
-		for (i = 0; i < failed->recipient_count; i++)
-			request->insert.outcomes[i] = (struct store_outcome){
-				.message_id = failed->id, .state = RECIPIENT_DONE,
-				.recipient_id = failed->recipients[i].id };
-	}
+	if (arrival->settles != NULL)
+		queue_fill_settled(arrival, &request->insert);
 	arrival->sent = true;
 	store_send(queue->store, request);
 }
@@ -185,8 +176,8 @@ complete_envelope(const struct queue *queue, struct envelope *envelope,
 		envelope->expires = envelope->arrived + lifetime;
 }
 
-static struct arrival *
-new_arrival(struct queue *queue, struct envelope *envelope, struct content *content)
+struct arrival *
+queue_new_arrival(struct queue *queue, struct envelope *envelope, struct content *content)
 {
 	struct arrival *arrival = mem_zalloc(sizeof(*arrival));
 	size_t i;
@@ -196,7 +187,7 @@ new_arrival(struct queue *queue, struct envelope *envelope, struct content *cont
 	arrival->envelope = envelope;
 	arrival->content = content_ref(content);
 	arrival->cost = queue_cost(envelope, content);
-	arrival->direct = queue->started && !queue->draining &&
+	arrival->direct = queue_takes_fresh(queue) &&
 	    queue->fresh_octets + arrival->cost <= QUEUE_FRESH_MAX;
 	if (arrival->direct)
 		queue->fresh_octets += arrival->cost;
@@ -214,34 +205,10 @@ void
 queue_submit(struct queue *queue, struct envelope *envelope, struct content *content,
     queue_submitted *done, void *arg)
 {
-	struct arrival *arrival = new_arrival(queue, envelope, content);
+	struct arrival *arrival = queue_new_arrival(queue, envelope, content);
 
 	arrival->done = done;
 	arrival->arg = arg;
-	queue_send_arrival(queue, arrival);
-}
-
-/* Its outcomes go first: what the report speaks of must have failed before it is settled. */
-void
-queue_reported(struct queue *queue, struct envelope *failed, struct envelope *report,
-    struct content *content)
-{
-	struct flight *flight = queue_find_flight(queue, failed);
-	struct arrival *arrival;
-	size_t i;
-
-	assert(flight->reporting);
-	if (report == NULL) {
-		for (i = 0; i < failed->recipient_count; i++) {
-			failed->recipients[i].state = RECIPIENT_DONE;
-			queue_add_outcome(queue, failed, &failed->recipients[i]);
-		}
-		queue_end_flight(queue, flight);
-		return;
-	}
-	arrival = new_arrival(queue, report, content);
-	arrival->settles = flight;
-	queue_flush_outcomes(queue);
 	queue_send_arrival(queue, arrival);
 }
 
@@ -265,13 +232,14 @@ take_settings(struct queue *queue, const struct queue_config *settings)
 	queue->schedule.retry_max = settings->retry_max;
 	queue->lifetime = settings->lifetime;
 	queue->bounce_lifetime = settings->bounce_lifetime;
+	queue->delay_warning = settings->delay_warning;
 }
 
 struct queue *
 queue_new(struct loop *loop, const struct config *config, struct error *err)
 {
 	const struct store_options options = { config->queue.store,
-	    config->queue.state_directory };
+	    config->queue.state_directory, config->queue.history };
 	struct queue *queue = mem_zalloc(sizeof(*queue));
 
 	queue->loop = loop;
@@ -284,7 +252,7 @@ queue_new(struct loop *loop, const struct config *config, struct error *err)
 	queue->timer = evtimer_new(loop_base(loop), queue_on_timer, queue);
 	if (queue->timer == NULL)
 		error_set(err, ERROR_SYSTEM, "cannot make a timer");
-	else
+	else if (queue_kept_open(queue, err))
 		queue->store = store_open(loop, &store_sqlite, &options, err);
 	if (queue->store == NULL) {
 		queue_free(queue);
@@ -325,13 +293,15 @@ queue_free(struct queue *queue)
 	if (queue->store != NULL) {
 		queue_give_back_all(queue);
 		queue_flush_outcomes(queue);
+		queue_kept_write(queue);
 	}
 	store_close(queue->store);
 	loop_cancel(queue->loop, &queue->task);
-	/* Reports that the store did not take: their recipients are still failed in it. */
+	/* Reports that the store did not take: their recipients are still owed in it. */
 	while (!TAILQ_EMPTY(&queue->arrivals))
 		free_arrival(TAILQ_FIRST(&queue->arrivals));
 	queue_free_flights(queue);
+	queue_kept_free(queue);
 	if (queue->timer != NULL)
 		event_free(queue->timer);
 	free(queue->outcomes);
@@ -352,8 +322,12 @@ prepare(void *self, const struct config *next, struct error *err)
 static void
 commit(void *self, void *prepared, const struct config *next)
 {
+	struct queue *queue = self;
+
 	(void)next;
-	take_settings(self, prepared);
+	take_settings(queue, prepared);
+	store_set_history(queue->store, ((const struct queue_config *)prepared)->history);
+	loop_defer(queue->loop, &queue->task);	/* something may be due by them */
 	free(prepared);
 }
 
@@ -381,7 +355,7 @@ report_status(void *self)
 	struct queue_counts counts;
 
 	queue_count(queue, &counts);
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b}",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b}",
 	    "messages", (json_int_t)counts.messages, "active", (json_int_t)counts.active,
 	    "deferred", (json_int_t)counts.deferred, "held", (json_int_t)counts.held,
 	    "parked", (json_int_t)counts.parked,
@@ -389,7 +363,7 @@ report_status(void *self)
 	    "accepted", (json_int_t)counts.accepted, "delivered", (json_int_t)counts.delivered,
 	    "bounced", (json_int_t)counts.bounced, "expired", (json_int_t)counts.expired,
 	    "commits", (json_int_t)store_commits(queue->store),
-	    "healthy", store_healthy(queue->store));
+	    "held_back", queue_is_held_back(queue), "healthy", store_healthy(queue->store));
 }
 
 static void

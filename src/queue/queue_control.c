@@ -1,13 +1,12 @@
-/* queue_control.c - the administrator's view: counts, lists, retry and removal. */
-#include <errno.h>
+/* queue_control.c - the administrator's view: counts, lists, and what is done to them. */
+#include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "queue/content.h"
+#include "base/text.h"
 #include "queue/queue_parts.h"
 
 /* Messages that one request looks at: some milliseconds, in which fresh mail waits. */
@@ -23,9 +22,9 @@ queue_count(const struct queue *queue, struct queue_counts *out)
 	const struct store_totals *totals = store_totals(queue->store);
 	int64_t now = clock_now();
 
-	/* Who has failed is in hand until the report is written. */
+	/* Who is owed a report is in hand until it is written. */
 	*out = (struct queue_counts){ .messages = totals->messages,
-	    .active = totals->recipients[RECIPIENT_ACTIVE] + totals->recipients[RECIPIENT_FAILED],
+	    .active = totals->recipients[RECIPIENT_ACTIVE] + totals->recipients[RECIPIENT_OWED],
 	    .deferred = totals->recipients[RECIPIENT_DEFERRED],
 	    .held = totals->recipients[RECIPIENT_HELD],
 	    .parked = totals->recipients[RECIPIENT_PARKED],
@@ -35,7 +34,7 @@ queue_count(const struct queue *queue, struct queue_counts *out)
 		out->oldest_seconds = (uint64_t)(now - totals->oldest);
 }
 
-/* One list, action or load that goes on in several requests. */
+/* One list or action that goes on in several requests. */
 struct inquiry {
 	struct queue *queue;
 	struct loop_task refuse;	/* where the filter cannot be understood */
@@ -49,7 +48,8 @@ struct inquiry {
 	size_t count, room, recipients, limit;
 	/* act */
 	queue_acted *acted;
-	bool remove;
+	enum queue_action action;
+	char relay[RELAY_NAME_MAX + 1];
 	uint64_t changed;
 };
 
@@ -210,8 +210,10 @@ on_act(void *owner, struct store_request *request)
 		return;
 	}
 	inquiry->changed += request->act.changed;
+	if (inquiry->action == QUEUE_BOUNCE)
+		queue->bounced += request->act.changed;
 	queue_log_removed(&request->act.removed);
-	if (request->act.changed > 0 && !inquiry->remove)
+	if (request->act.changed > 0)
 		queue_due(queue, request->act.now);
 	inquiry->after = request->act.next;
 	if (inquiry->after < 0 || queue->closing)
@@ -223,24 +225,35 @@ on_act(void *owner, struct store_request *request)
 static void
 send_act(struct inquiry *inquiry)
 {
+	static const enum store_action actions[] = { [QUEUE_RETRY] = STORE_RETRY,
+	    [QUEUE_REMOVE] = STORE_REMOVE, [QUEUE_HOLD] = STORE_HOLD,
+	    [QUEUE_RELEASE] = STORE_RELEASE, [QUEUE_BOUNCE] = STORE_BOUNCE,
+	    [QUEUE_REROUTE] = STORE_REROUTE };
 	struct store_request *request = store_request_new(STORE_ACT, on_act, inquiry);
 
 	copy_filter(&request->act.filter, &inquiry->filter);
+	request->act.action = actions[inquiry->action];
 	request->act.after = inquiry->after;
 	request->act.examine = EXAMINE;
-	request->act.now = clock_now();
-	request->act.remove = inquiry->remove;
+	/* A report is owed since ever, so that it is written while mail is held back, too. */
+	request->act.now = inquiry->action == QUEUE_BOUNCE ? 0 : clock_now();
+	if (inquiry->action == QUEUE_BOUNCE)
+		request->act.status = status_local("5.7.0", "returned by the administrator");
+	text_copy(request->act.relay, sizeof(request->act.relay), inquiry->relay);
 	store_send(inquiry->queue->store, request);
 }
 
 void
 queue_act(struct queue *queue, enum queue_action action, const struct queue_filter *filter,
-    queue_acted *done, void *arg)
+    const char *relay, queue_acted *done, void *arg)
 {
 	struct inquiry *inquiry = new_inquiry(queue, arg);
 
+	assert((action == QUEUE_REROUTE) == (relay != NULL));
 	inquiry->acted = done;
-	inquiry->remove = action == QUEUE_REMOVE;
+	inquiry->action = action;
+	if (relay != NULL)
+		text_copy(inquiry->relay, sizeof(inquiry->relay), relay);
 	/* What became of earlier attempts first: it may be what is asked for. */
 	queue_flush_outcomes(queue);
 	if (read_filter(&inquiry->filter, filter, &inquiry->error))
@@ -265,48 +278,5 @@ queue_flush(struct queue *queue)
 {
 	const struct queue_filter filter = { .state = recipient_state_name(RECIPIENT_DEFERRED) };
 
-	queue_act(queue, QUEUE_RETRY, &filter, on_flushed, NULL);
-}
-
-/* --- load --- */
-
-struct loading { struct loop_task refuse; queue_loaded *done; void *arg; struct error error; };
-
-static void
-refuse_load(void *owner)
-{
-	struct loading *loading = owner;
-
-	loading->done(loading->arg, NULL, &loading->error);
-	free(loading);
-}
-
-static void
-on_load(void *owner, struct store_request *request)
-{
-	struct loading *loading = owner;
-
-	loading->done(loading->arg, request->load.content,
-	    request->failed ? &request->error : NULL);
-	free(loading);
-}
-
-void
-queue_load(struct queue *queue, const char *queue_id, queue_loaded *done, void *arg)
-{
-	struct loading *loading = mem_zalloc(sizeof(*loading));
-	struct store_request *request;
-	int64_t id = queue_id_number(queue_id);
-
-	loading->done = done;
-	loading->arg = arg;
-	if (id == 0) {
-		error_set(&loading->error, ERROR_CONFIG, "\"%s\" is not a queue id", queue_id);
-		loading->refuse = (struct loop_task){ .run = refuse_load, .owner = loading };
-		loop_defer(queue->loop, &loading->refuse);
-		return;
-	}
-	request = store_request_new(STORE_LOAD, on_load, loading);
-	request->load.message_id = id;
-	store_send(queue->store, request);
+	queue_act(queue, QUEUE_RETRY, &filter, NULL, on_flushed, NULL);
 }

@@ -1,6 +1,5 @@
 /* queue_flight.c - what is in hand: fresh from the store's commit, or claimed when due. */
 #include <assert.h>
-#include <event2/event.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -9,11 +8,6 @@
 #include "mail/maillog.h"
 #include "queue/content.h"
 #include "queue/queue_parts.h"
-
-/* The wall clock may be set while the timer runs: it is looked at again at least so often. */
-#define TIMER_MAX	60	/* seconds */
-/* What the store cannot do now, for want of room or because it refuses, waits so long. */
-#define PUT_OFF_MAX	60	/* seconds */
 
 /* --- flights --- */
 
@@ -67,7 +61,7 @@ new_flight(struct queue *queue, struct envelope *envelope, struct content *conte
 	flight->open = envelope->recipient_count;
 	flight->cost = queue_cost(envelope, content);
 	flight->claimed = claimed;
-	flight->reporting = envelope->recipients[0].state == RECIPIENT_FAILED;
+	flight->reporting = envelope->recipients[0].state == RECIPIENT_OWED;
 	queue->flights++;
 	if (claimed) {
 		queue->claimed_flights++;
@@ -78,18 +72,45 @@ new_flight(struct queue *queue, struct envelope *envelope, struct content *conte
 	return flight;
 }
 
+/* Nothing is said of it: what is held back is not dispatched, and comes again. */
+static void
+hold_back(struct queue *queue, struct envelope *envelope)
+{
+	size_t i, count = envelope->recipient_count;
+
+	for (i = 0; i < count; i++)
+		queue_postpone(queue, envelope, i, NULL,
+		    queue_held_next(queue, envelope->recipients[i].next_attempt));
+}
+
+/* What waits for a relay that is away comes into hand again and again: that it does is
+ * said once, until something was tried. */
+static bool
+was_said(const struct envelope *envelope)
+{
+	size_t i;
+
+	for (i = 0; i < envelope->recipient_count; i++)
+		if (envelope->recipients[i].last_at == 0 || envelope->recipients[i].attempts > 0)
+			return false;
+	return true;
+}
+
 void
 queue_launch(struct queue *queue, struct envelope *envelope, struct content *content,
     bool claimed)
 {
 	struct flight *flight = new_flight(queue, envelope, content, claimed);
 
-	if (flight->reporting) {
+	if (flight->reporting)
 		queue->handlers.report(queue->handlers.bounce, envelope, flight->content);
-		return;
+	else if (queue_is_held_back(queue))
+		hold_back(queue, envelope);
+	else {
+		if (!was_said(envelope))
+			maillog_active(envelope);
+		queue->handlers.dispatch(queue->handlers.relay, envelope, flight->content);
 	}
-	maillog_active(envelope);
-	queue->handlers.dispatch(queue->handlers.relay, envelope, flight->content);
 }
 
 /* The relay may still look at the envelope, to log what it was told. */
@@ -121,20 +142,23 @@ queue_free_flights(struct queue *queue)
 	each_flight(queue, free_flight);
 }
 
+/* Who was to be warned is given back as if that had not been decided; where the report is
+ * stored already, this comes after it and changes nothing. */
 static void
 give_back(struct queue *queue, struct flight *flight)
 {
 	struct envelope *envelope = flight->envelope;
 	size_t i;
 
-	if (flight->reporting || flight->ended)
-		return;
 	for (i = 0; i < envelope->recipient_count; i++) {
-		if (envelope->recipients[i].state != RECIPIENT_ACTIVE)
+		struct recipient *recipient = &envelope->recipients[i];
+
+		if (recipient->state == RECIPIENT_ACTIVE) {
+			recipient->state = RECIPIENT_DEFERRED;
+			recipient->next_attempt = clock_now();
+		} else if (!recipient->warning_owed)
 			continue;
-		envelope->recipients[i].state = RECIPIENT_DEFERRED;
-		envelope->recipients[i].next_attempt = clock_now();
-		queue_add_outcome(queue, envelope, &envelope->recipients[i]);
+		queue_add_outcome(queue, envelope, recipient, NULL, false);
 	}
 }
 
@@ -144,31 +168,7 @@ queue_give_back_all(struct queue *queue)
 	each_flight(queue, give_back);
 }
 
-/* --- claims --- */
-
-static bool
-has_room(const struct queue *queue)
-{
-	return queue->claimed_flights <= QUEUE_CLAIMED_MAX / 2 &&
-	    queue->claimed_octets <= QUEUE_CLAIMED_OCTETS / 2;
-}
-
-/* The latest time for which the schedule puts anything off, and the store; with a margin
- * for jitter. */
-static int64_t
-latest(const struct queue *queue, int64_t now)
-{
-	return now + 2 * ((int64_t)queue->schedule.retry_max + PUT_OFF_MAX);
-}
-
-/* What lies too far ahead was put there by a clock that has been set back since. */
-static bool
-is_due(const struct queue *queue, int64_t when)
-{
-	int64_t now = clock_now();
-
-	return when >= 0 && (when <= now || when > latest(queue, now));
-}
+/* --- for the store --- */
 
 static int
 compare_keys(const void *a, const void *b)
@@ -187,14 +187,14 @@ keep_flight(struct store_claim *claim, const struct envelope *envelope)
 
 	for (i = 0; i < envelope->recipient_count; i++)
 		if (envelope->recipients[i].state == RECIPIENT_ACTIVE ||
-		    envelope->recipients[i].state == RECIPIENT_FAILED)
+		    queue_is_told(&envelope->recipients[i]))
 			claim->keep[claim->keep_count++] = (struct store_key){ envelope->id,
 				envelope->recipients[i].id };
 }
 
-/* Whose rows are rightly in hand: what is so here, and what may be stored at this moment. */
-static void
-list_kept(struct queue *queue, struct store_claim *claim)
+/* What is in hand here, and what may be stored at this moment. */
+void
+queue_list_kept(struct queue *queue, struct store_claim *claim)
 {
 	const struct arrival *arrival;
 	const struct flight *flight;
@@ -215,128 +215,6 @@ list_kept(struct queue *queue, struct store_claim *claim)
 	qsort(claim->keep, claim->keep_count, sizeof(*claim->keep), compare_keys);
 }
 
-static void
-log_damage(const struct store_claim *claim)
-{
-	size_t i;
-
-	for (i = 0; i < claim->damaged_count; i++)
-		log_write(LOG_LEVEL_ERROR, "qmgr", "%llX: %s: %s",
-		    (unsigned long long)claim->damaged[i].message_id,
-		    claim->damaged[i].parked ? "parked" : "put off", claim->damaged[i].text);
-}
-
-/* Without an answer nobody would say what is due next.  After trouble queue_on_health()
- * does. */
-static void
-on_claim_failed(struct queue *queue, const struct store_request *request)
-{
-	int64_t again = clock_now() + PUT_OFF_MAX;
-
-	if (!request->refused)
-		return;
-	log_write(LOG_LEVEL_ERROR, "qmgr", "cannot claim what is due: %s", request->error.text);
-	if (request->claim.recover)
-		queue_recover(queue, again);
-	else
-		queue->next_due = again;	/* not sooner: it would be refused again */
-	loop_defer(queue->loop, &queue->task);
-}
-
-static void
-on_claimed(void *owner, struct store_request *request)
-{
-	struct queue *queue = owner;
-	struct store_claim *claim = &request->claim;
-	size_t i;
-
-	queue->claiming = false;
-	if (request->failed)
-		on_claim_failed(queue, request);
-	if (request->failed || queue->closing)
-		return;
-	if (claim->next_due >= 0)
-		queue_due(queue, claim->next_due);
-	log_damage(claim);
-	for (i = 0; i < claim->count; i++) {
-		struct envelope *envelope = claim->claimed[i].envelope;
-
-		claim->claimed[i].envelope = NULL;
-		queue_launch(queue, envelope, claim->claimed[i].content, true);
-	}
-	loop_defer(queue->loop, &queue->task);
-}
-
-static void
-send_claim(struct queue *queue)
-{
-	struct store_request *request = store_request_new(STORE_CLAIM, on_claimed, queue);
-
-	/* What became of earlier attempts is stored before anything is given back. */
-	queue_flush_outcomes(queue);
-	request->claim.now = clock_now();
-	request->claim.latest = latest(queue, request->claim.now);
-	request->claim.limit = QUEUE_CLAIM_LIMIT;
-	if (queue->claimed_octets < QUEUE_CLAIMED_OCTETS)
-		request->claim.octets = QUEUE_CLAIMED_OCTETS - queue->claimed_octets;
-	request->claim.recover = is_due(queue, queue->recover_at);
-	if (request->claim.recover) {
-		list_kept(queue, &request->claim);
-		queue->recover_at = -1;
-	}
-	/* The answer says what is due next; what else becomes due meanwhile is added. */
-	queue->next_due = queue->recover_at;
-	queue->claiming = true;
-	store_send(queue->store, request);
-}
-
-static void
-set_timer(struct queue *queue, int64_t wait)
-{
-	struct timeval after = { .tv_sec = wait < TIMER_MAX ? wait : TIMER_MAX };
-
-	evtimer_add(queue->timer, &after);
-}
-
-void
-queue_pump(struct queue *queue)
-{
-	if (!queue->started || queue->draining || queue->closing || queue->claiming ||
-	    !store_healthy(queue->store))
-		return;
-	if (queue->next_due < 0)
-		return;
-	if (!is_due(queue, queue->next_due))
-		set_timer(queue, queue->next_due - clock_now());
-	else if (is_due(queue, queue->recover_at) || has_room(queue))
-		send_claim(queue);
-}
-
-void
-queue_due(struct queue *queue, int64_t when)
-{
-	if (queue->next_due >= 0 && queue->next_due <= when)
-		return;
-	queue->next_due = when;
-	loop_defer(queue->loop, &queue->task);
-}
-
-void
-queue_recover(struct queue *queue, int64_t when)
-{
-	if (queue->recover_at < 0 || queue->recover_at > when)
-		queue->recover_at = when;
-	queue_due(queue, when);
-}
-
-void
-queue_on_timer(int fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	queue_pump(arg);
-}
-
 /* --- health --- */
 
 void
@@ -352,6 +230,7 @@ queue_on_health(void *owner, bool healthy, const struct error *why)
 	log_write(LOG_LEVEL_NOTICE, "qmgr", "the queue takes mail again");
 	queue_recover(queue, 0);
 	queue_flush_outcomes(queue);
+	queue_kept_write(queue);
 	TAILQ_FOREACH(arrival, &queue->arrivals, entry)
 		if (!arrival->sent)
 			queue_send_arrival(queue, arrival);
@@ -361,12 +240,12 @@ queue_on_health(void *owner, bool healthy, const struct error *why)
 /* --- the end of a turn --- */
 
 static bool
-has_failed(const struct envelope *envelope)
+has_told(const struct envelope *envelope)
 {
 	size_t i;
 
 	for (i = 0; i < envelope->recipient_count; i++)
-		if (envelope->recipients[i].state == RECIPIENT_FAILED)
+		if (queue_is_told(&envelope->recipients[i]))
 			return true;
 	return false;
 }
@@ -381,7 +260,7 @@ queue_end_turn(void *owner)
 	while ((flight = TAILQ_FIRST(&queue->ended)) != NULL) {
 		TAILQ_REMOVE(&queue->ended, flight, entry);
 		flight->ended = false;
-		if (!flight->reporting && has_failed(flight->envelope))
+		if (!flight->reporting && has_told(flight->envelope))
 			queue_ask_report(queue, flight);
 		else
 			free_flight(queue, flight);

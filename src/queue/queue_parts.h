@@ -10,16 +10,19 @@
 #include "queue/store.h"
 
 struct event;
+struct map;
 
 /* Octets of fresh mail that goes to the relay without being read back (ARCHITECTURE 7). */
 #define QUEUE_FRESH_MAX		(64ULL << 20)
 /* What was claimed from the store and waits for the relay: enough to keep a thousand
  * sessions busy while the next claim is answered. */
 #define QUEUE_CLAIMED_MAX	2000		/* messages */
-#define QUEUE_CLAIMED_OCTETS	(16ULL << 20)
+#define QUEUE_CLAIMED_OCTETS	(32ULL << 20)
 /* Recipients of one claim.  In a large queue each is read from, and marked on, pages of its
  * own: ten milliseconds or so, in which fresh mail waits. */
 #define QUEUE_CLAIM_LIMIT	250
+/* After the relays were held back: so many are tried until one of them has a result. */
+#define QUEUE_PROBES		50		/* messages */
 /* Mail that waits for its commit; more means that the disk does not keep up. */
 #define QUEUE_WAITING_MAX	(64ULL << 20)	/* octets */
 #define QUEUE_BUCKETS		4096		/* a power of two */
@@ -38,7 +41,7 @@ struct flight {
 LIST_HEAD(flight_bucket, flight);
 TAILQ_HEAD(flight_list, flight);
 
-/* A message on its way into the store, and the report's failed recipients with it. */
+/* A message on its way into the store; with a report, the recipients that it speaks of. */
 struct arrival {
 	struct queue *queue;
 	struct envelope *envelope;
@@ -48,7 +51,8 @@ struct arrival {
 	bool again, sent;
 	queue_submitted *done;		/* NULL: nobody waits any more, or a report */
 	void *arg;
-	struct flight *settles;		/* NULL: not a report */
+	struct flight **settles;	/* NULL: not a report */
+	size_t settle_count;
 	TAILQ_ENTRY(arrival) entry;
 };
 TAILQ_HEAD(arrival_list, arrival);
@@ -60,7 +64,7 @@ struct queue {
 	char *state_directory;
 	uint64_t min_free_space;
 	struct schedule schedule;
-	unsigned lifetime, bounce_lifetime;
+	unsigned lifetime, bounce_lifetime, delay_warning;
 	bool started, draining, closing;
 
 	int64_t last_id;
@@ -78,6 +82,14 @@ struct queue {
 	int64_t next_due;		/* Unix seconds; -1: nothing waits */
 	int64_t recover_at;		/* when to give back what was left in hand; -1: never */
 	struct event *timer;
+	int64_t held_until;		/* Unix seconds; 0: not held back; INT64_MAX: for good */
+	int64_t held_end;		/* the same for a clock that is set back; monotonic, us */
+	bool probing;			/* held back until lately, and no result since */
+	int64_t probing_since, probe_second;	/* Unix seconds */
+	size_t probe_count;		/* messages asked for in that second */
+
+	struct map *kept;		/* of struct queue_value by name */
+	struct event *keep_timer;
 
 	struct store_outcome *outcomes;	/* not yet sent to the store */
 	size_t outcome_count, outcome_room, recording;
@@ -88,10 +100,12 @@ struct queue {
 
 /* queue.c */
 int64_t queue_id_number(const char *queue_id);		/* 0: it is none */
+struct arrival *queue_new_arrival(struct queue *queue, struct envelope *envelope,
+    struct content *content);
 void queue_send_arrival(struct queue *queue, struct arrival *arrival);
 void queue_log_removed(const struct store_ids *removed);
 
-/* queue_flight.c: what is in hand, and what is claimed. */
+/* queue_flight.c: what is in hand. */
 uint64_t queue_cost(const struct envelope *envelope, const struct content *content);
 /* Consumes the envelope, takes a reference of the content; calls the relay. */
 void queue_launch(struct queue *queue, struct envelope *envelope, struct content *content,
@@ -100,20 +114,49 @@ struct flight *queue_find_flight(struct queue *queue, const struct envelope *env
 void queue_end_flight(struct queue *queue, struct flight *flight);	/* at the turn's end */
 void queue_free_flights(struct queue *queue);
 void queue_give_back_all(struct queue *queue);
+/* Whose rows are rightly in hand, for a claim that recovers the others. */
+void queue_list_kept(struct queue *queue, struct store_claim *claim);
+void queue_on_health(void *owner, bool healthy, const struct error *why);
+void queue_end_turn(void *owner);
+
+/* queue_claim.c: what is due, and whether it is dispatched. */
 void queue_due(struct queue *queue, int64_t when);	/* something is due then */
 /* What is left in hand in the store, and not in hand here, is given back at `when`. */
 void queue_recover(struct queue *queue, int64_t when);
 void queue_pump(struct queue *queue);			/* claims what is due, if there is room */
-void queue_on_health(void *owner, bool healthy, const struct error *why);
 void queue_on_timer(int fd, short what, void *arg);
-void queue_end_turn(void *owner);
+/* The same time, or the last one for which anything may be put off. */
+int64_t queue_bound(const struct queue *queue, int64_t when);
+/* Whether mail waits in the store rather than with the relay. */
+bool queue_is_held_back(const struct queue *queue);
+bool queue_takes_fresh(struct queue *queue);		/* or else it waits there at once */
+/* When mail that comes into hand while it is so may be looked at again. */
+int64_t queue_held_next(const struct queue *queue, int64_t next_attempt);
+void queue_has_result(struct queue *queue);		/* some relay takes mail */
 
 /* queue_results.c: what became of recipients. */
+/* attempt: NULL where there was none; else `keep` says whether the history is to have it. */
 void queue_add_outcome(struct queue *queue, const struct envelope *envelope,
+    const struct recipient *recipient, const struct attempt *attempt, bool keep);
+struct store_outcome queue_outcome(const struct envelope *envelope,
     const struct recipient *recipient);
 void queue_flush_outcomes(struct queue *queue);
+
+/* queue_reports.c: what senders are told, and what they were not. */
+bool queue_is_told(const struct recipient *recipient);	/* is to be: failed, relayed, delayed */
+/* Its sender is to be told of the delay, once: sets `warned` and `warning_owed`. */
+void queue_warn(struct queue *queue, const struct envelope *envelope,
+    struct recipient *recipient);
 void queue_ask_report(struct queue *queue, struct flight *flight);
+/* The outcomes that are stored with the report. */
+void queue_fill_settled(const struct arrival *arrival, struct store_insert *insert);
 void queue_on_reported(struct queue *queue, struct arrival *arrival,
     const struct store_request *request);
+
+/* queue_kept.c: small values. */
+bool queue_kept_open(struct queue *queue, struct error *err)
+    __attribute__((warn_unused_result));
+void queue_kept_write(struct queue *queue);		/* what is not yet stored */
+void queue_kept_free(struct queue *queue);
 
 #endif

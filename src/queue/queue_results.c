@@ -24,20 +24,35 @@ make_room(struct queue *queue, size_t count)
 	return queue->outcomes + queue->outcome_count;
 }
 
+struct store_outcome
+queue_outcome(const struct envelope *envelope, const struct recipient *recipient)
+{
+	struct store_outcome outcome = { .message_id = envelope->id,
+	    .recipient_id = recipient->id, .state = recipient->state,
+	    .attempts = recipient->attempts, .next_attempt = recipient->next_attempt,
+	    .warned = recipient->warned && !recipient->warning_owed };
+
+	outcome.attempt.at = recipient->last_at;
+	outcome.attempt.status = recipient->last;
+	text_copy(outcome.attempt.relay, sizeof(outcome.attempt.relay), recipient->relay);
+	return outcome;
+}
+
 void
 queue_add_outcome(struct queue *queue, const struct envelope *envelope,
-    const struct recipient *recipient)
+    const struct recipient *recipient, const struct attempt *attempt, bool keep)
 {
 	struct store_outcome *outcome = make_room(queue, 1);
 
 	queue->outcome_count++;
-	outcome->message_id = envelope->id;
-	outcome->recipient_id = recipient->id;
-	outcome->state = recipient->state;
-	outcome->attempts = recipient->attempts;
-	outcome->next_attempt = recipient->next_attempt;
-	outcome->last = recipient->last;
-	text_copy(outcome->relay, sizeof(outcome->relay), recipient->relay);
+	*outcome = queue_outcome(envelope, recipient);
+	if (attempt != NULL) {
+		const struct status last = outcome->attempt.status;
+
+		outcome->attempt = *attempt;
+		outcome->attempt.status = last;
+		outcome->keep_attempt = keep;
+	}
 	loop_defer(queue->loop, &queue->task);
 }
 
@@ -121,10 +136,20 @@ fail_expired(struct queue *queue, struct recipient *recipient)
 
 	status_text(&recipient->last, said, sizeof(said));
 	recipient->last = status_local("4.4.7", "delivery time expired; last reply: %.400s", said);
-	recipient->state = RECIPIENT_FAILED;
+	recipient->state = RECIPIENT_OWED;
 	recipient->next_attempt = STORE_IN_HAND;
 	queue->expired++;
 	return QUEUE_EXPIRED;
+}
+
+static void
+defer_until(struct queue *queue, const struct envelope *envelope, struct recipient *recipient,
+    int64_t when)
+{
+	recipient->state = RECIPIENT_DEFERRED;
+	recipient->next_attempt = when;
+	queue_due(queue, when);
+	queue_warn(queue, envelope, recipient);
 }
 
 static enum queue_fate
@@ -134,23 +159,36 @@ defer(struct queue *queue, const struct envelope *envelope, struct recipient *re
 
 	if (schedule_expired(now, envelope->expires, recipient->attempts))
 		return fail_expired(queue, recipient);
-	recipient->state = RECIPIENT_DEFERRED;
-	recipient->next_attempt = schedule_next(&queue->schedule, now, envelope->arrived,
-	    envelope->expires, recipient->attempts, (uint64_t)envelope->id);
-	queue_due(queue, recipient->next_attempt);
+	defer_until(queue, envelope, recipient, schedule_next(&queue->schedule, now,
+	    envelope->arrived, envelope->expires, recipient->attempts, (uint64_t)envelope->id));
 	return QUEUE_DEFERRED;
 }
 
+/* RFC 3461 5.2.2: a success is told by the last host that knows of the wish.  RFC 3461 6:
+ * the null sender is told nothing. */
 static enum queue_fate
-decide(struct queue *queue, const struct envelope *envelope, struct recipient *recipient)
+succeed(struct queue *queue, const struct envelope *envelope, struct recipient *recipient,
+    bool peer_does_dsn)
+{
+	bool owed = (recipient->notify & NOTIFY_SUCCESS) != 0 && !peer_does_dsn &&
+	    !address_is_null(&envelope->reverse_path);
+
+	recipient->state = owed ? RECIPIENT_OWED : RECIPIENT_DONE;
+	if (owed)
+		recipient->next_attempt = STORE_IN_HAND;
+	queue->delivered++;
+	return QUEUE_SENT;
+}
+
+static enum queue_fate
+decide(struct queue *queue, const struct envelope *envelope, struct recipient *recipient,
+    bool peer_does_dsn)
 {
 	switch (status_class(&recipient->last)) {
 	case STATUS_SUCCESS:
-		recipient->state = RECIPIENT_DONE;
-		queue->delivered++;
-		return QUEUE_SENT;
+		return succeed(queue, envelope, recipient, peer_does_dsn);
 	case STATUS_PERMANENT:
-		recipient->state = RECIPIENT_FAILED;
+		recipient->state = RECIPIENT_OWED;
 		recipient->next_attempt = STORE_IN_HAND;
 		queue->bounced++;
 		return QUEUE_BOUNCED;
@@ -170,28 +208,85 @@ open_recipient(struct flight *flight, size_t index)
 	return recipient;
 }
 
+/* Who is to be warned stays in hand until the report is stored: what is known of the attempt
+ * goes before it, so that a crash loses the warning alone, which then comes later. */
 static void
-close_recipient(struct queue *queue, struct flight *flight, const struct recipient *recipient)
+close_recipient(struct queue *queue, struct flight *flight, const struct recipient *recipient,
+    const struct attempt *attempt, bool keep)
 {
-	queue_add_outcome(queue, flight->envelope, recipient);
+	struct recipient in_hand = *recipient;
+
+	if (recipient->warning_owed) {
+		in_hand.state = RECIPIENT_ACTIVE;
+		if (attempt != NULL)
+			queue_add_outcome(queue, flight->envelope, &in_hand, attempt, keep);
+	} else
+		queue_add_outcome(queue, flight->envelope, recipient, attempt, keep);
 	if (--flight->open == 0)
 		queue_end_flight(queue, flight);
 }
 
+static void
+take_attempt(struct recipient *recipient, const struct attempt *attempt)
+{
+	recipient->last = attempt->status;
+	text_copy(recipient->relay, sizeof(recipient->relay), attempt->relay);
+	if (attempt->at != 0)
+		recipient->last_at = attempt->at;
+}
+
 enum queue_fate
 queue_result(struct queue *queue, struct envelope *batch, size_t index,
-    const struct status *status, const char *relay)
+    const struct attempt *attempt)
 {
 	struct flight *flight = queue_find_flight(queue, batch);
 	struct recipient *recipient = open_recipient(flight, index);
+	struct attempt charged = *attempt;
 	enum queue_fate fate;
+	bool plain;
 
+	charged.charged = true;
+	if (charged.at == 0)
+		charged.at = clock_now();
 	recipient->attempts++;
-	recipient->last = *status;
-	text_copy(recipient->relay, sizeof(recipient->relay), relay != NULL ? relay : "");
-	fate = decide(queue, batch, recipient);
-	close_recipient(queue, flight, recipient);
+	take_attempt(recipient, &charged);
+	fate = decide(queue, batch, recipient, charged.peer_does_dsn);
+	queue_has_result(queue);
+	/* What went well at once the history tells without a list of attempts. */
+	plain = recipient->state == RECIPIENT_DONE && recipient->attempts == 1;
+	close_recipient(queue, flight, recipient, &charged, !plain);
 	return fate;
+}
+
+static bool
+is_news(const struct recipient *recipient, const struct attempt *attempt)
+{
+	const struct status *known = &recipient->last, *told = &attempt->status;
+
+	return known->reply_code != told->reply_code || strcmp(known->text, told->text) != 0 ||
+	    known->enhanced.class != told->enhanced.class ||
+	    known->enhanced.subject != told->enhanced.subject ||
+	    known->enhanced.detail != told->enhanced.detail;
+}
+
+void
+queue_postpone(struct queue *queue, struct envelope *batch, size_t index,
+    const struct attempt *attempt, int64_t when)
+{
+	struct flight *flight = queue_find_flight(queue, batch);
+	struct recipient *recipient = open_recipient(flight, index);
+	struct attempt uncharged = { 0 };
+	bool keep = false;
+
+	if (attempt != NULL) {
+		uncharged = *attempt;
+		uncharged.charged = false;
+		keep = uncharged.at != 0 && is_news(recipient, &uncharged);
+		take_attempt(recipient, &uncharged);
+		uncharged.at = recipient->last_at;
+	}
+	defer_until(queue, batch, recipient, queue_bound(queue, when));
+	close_recipient(queue, flight, recipient, attempt != NULL ? &uncharged : NULL, keep);
 }
 
 void
@@ -203,49 +298,5 @@ queue_return(struct queue *queue, struct envelope *batch, size_t index)
 	recipient->state = RECIPIENT_DEFERRED;
 	recipient->next_attempt = clock_now();
 	queue_due(queue, recipient->next_attempt);
-	close_recipient(queue, flight, recipient);
-}
-
-/* --- reports --- */
-
-/* The others of the batch are settled: only the failed ones go on, in the same envelope. */
-void
-queue_ask_report(struct queue *queue, struct flight *flight)
-{
-	struct envelope *envelope = flight->envelope;
-	size_t i, kept = 0;
-
-	for (i = 0; i < envelope->recipient_count; i++)
-		if (envelope->recipients[i].state == RECIPIENT_FAILED)
-			envelope->recipients[kept++] = envelope->recipients[i];
-	envelope->recipient_count = kept;
-	flight->reporting = true;
-	queue->handlers.report(queue->handlers.bounce, envelope, flight->content);
-}
-
-void
-queue_park(struct queue *queue, struct envelope *failed, const char *why)
-{
-	struct flight *flight = queue_find_flight(queue, failed);
-	size_t i;
-
-	assert(flight->reporting);
-	for (i = 0; i < failed->recipient_count; i++) {
-		maillog_parked(failed, &failed->recipients[i], why);
-		failed->recipients[i].state = RECIPIENT_PARKED;
-		queue_add_outcome(queue, failed, &failed->recipients[i]);
-	}
-	queue_end_flight(queue, flight);
-}
-
-/* The store has answered for a report.  What trouble kept from it is sent again. */
-void
-queue_on_reported(struct queue *queue, struct arrival *arrival,
-    const struct store_request *request)
-{
-	arrival->again = request->failed && !request->refused;
-	if (!request->failed)
-		queue_end_flight(queue, arrival->settles);
-	else if (request->refused)
-		queue_park(queue, arrival->settles->envelope, request->error.text);
+	close_recipient(queue, flight, recipient, NULL, false);
 }

@@ -39,6 +39,12 @@ schedule_next(const struct schedule *schedule, int64_t ended, int64_t arrived, i
 }
 
 bool
+schedule_warns(int64_t now, int64_t arrived, unsigned delay_warning)
+{
+	return delay_warning > 0 && now - arrived >= (int64_t)delay_warning;
+}
+
+bool
 schedule_expired(int64_t now, int64_t expires, uint32_t attempts)
 {
 	return now >= expires && attempts > 1;

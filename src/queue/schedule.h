@@ -22,6 +22,10 @@ unsigned schedule_delay(const struct schedule *schedule, int64_t arrived, uint32
 int64_t schedule_next(const struct schedule *schedule, int64_t ended, int64_t arrived,
     int64_t expires, uint32_t attempts, uint64_t message_id);
 
+/* Whether the sender of mail that waits at `now` is to be told of the delay.
+ * delay_warning: seconds; 0: never. */
+bool schedule_warns(int64_t now, int64_t arrived, unsigned delay_warning);
+
 /* Whether a transient failure at `now`, of the attempt number `attempts`, was the last one.
  * The first never is: a machine may start with a wrong clock, or the mail may have waited
  * for the daemon alone. */

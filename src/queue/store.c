@@ -47,10 +47,14 @@ free_request(struct store_request *request)
 		free_filter(&request->list.filter);
 	else if (request->verb == STORE_ACT)
 		free_filter(&request->act.filter);
+	else if (request->verb == STORE_TRACE)
+		free(request->trace.what);
+	else if (request->verb == STORE_KEEP) {
+		free(request->keep.name);
+		free(request->keep.text);
+	}
 	free(request);
 }
-
-/* --- the loop --- */
 
 /* Hands the requests of this turn over: one lock, one wake-up, one transaction. */
 static void
@@ -61,7 +65,7 @@ flush(void *owner)
 	bool urgent = false;
 
 	TAILQ_FOREACH(request, &store->outgoing, entry)
-		urgent |= request->verb != STORE_RECORD;
+		urgent |= request->verb != STORE_RECORD && request->verb != STORE_KEEP;
 	pthread_mutex_lock(&store->mutex);
 	TAILQ_CONCAT(&store->requests, &store->outgoing, entry);
 	if (urgent)
@@ -72,9 +76,61 @@ flush(void *owner)
 	pthread_mutex_unlock(&store->mutex);
 }
 
+/* --- kept values --- */
+
+static struct store_kept *
+find_kept(const struct store *store, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < store->kept_count; i++)
+		if (strcmp(store->kept[i].name, name) == 0)
+			return &store->kept[i];
+	return NULL;
+}
+
+/* Removed ones keep their place: their names come again, and they are few. */
+static void
+remember(struct store *store, const struct store_keep *keep)
+{
+	struct store_kept *kept = find_kept(store, keep->name);
+
+	if (kept == NULL) {
+		store->kept = mem_grow(store->kept, store->kept_count + 1, sizeof(*kept));
+		kept = &store->kept[store->kept_count++];
+		*kept = (struct store_kept){ .name = mem_strdup(keep->name) };
+	}
+	free(kept->text);
+	kept->text = mem_strdup(keep->text);
+}
+
+const char *
+store_kept(const struct store *store, const char *name)
+{
+	const struct store_kept *kept = find_kept(store, name);
+
+	return kept != NULL && kept->text[0] != '\0' ? kept->text : NULL;
+}
+
+static void
+free_kept(struct store *store)
+{
+	size_t i;
+
+	for (i = 0; i < store->kept_count; i++) {
+		free(store->kept[i].name);
+		free(store->kept[i].text);
+	}
+	free(store->kept);
+}
+
+/* --- the loop --- */
+
 void
 store_send(struct store *store, struct store_request *request)
 {
+	if (request->verb == STORE_KEEP)
+		remember(store, &request->keep);
 	TAILQ_INSERT_TAIL(&store->outgoing, request, entry);
 	loop_defer(store->loop, &store->flush);
 }
@@ -172,6 +228,7 @@ free_store(struct store *store)
 	pthread_mutex_destroy(&store->mutex);
 	free(store->path);
 	free(store->directory);
+	free_kept(store);
 	free(store);
 }
 
@@ -185,7 +242,9 @@ new_store(struct loop *loop, const struct store_driver *driver,
 	store->driver = driver;
 	store->path = mem_strdup(options->path);
 	store->directory = mem_strdup(options->directory);
-	store->options = (struct store_options){ store->path, store->directory };
+	store->history = options->history;
+	store->options = (struct store_options){ store->path, store->directory,
+	    options->history };
 	store->flush = (struct loop_task){ .run = flush, .owner = store };
 	store->retry_after = STORE_RETRY_MIN_NS;
 	store->healthy = store->known_healthy = true;
@@ -218,6 +277,7 @@ store_open(struct loop *loop, const struct store_driver *driver,
 		goto fail;
 	driver->totals(store->db, &store->totals);
 	store->known_totals = store->totals;
+	store->kept = driver->kept(store->db, &store->kept_count);
 	if (!start_thread(store, err))
 		goto fail;
 	return store;
@@ -250,6 +310,16 @@ store_on_health(struct store *store,
 {
 	store->health = health;
 	store->health_owner = owner;
+}
+
+void
+store_set_history(struct store *store, unsigned seconds)
+{
+	pthread_mutex_lock(&store->mutex);
+	store->history = seconds;
+	store->history_told = true;
+	pthread_cond_signal(&store->wake);
+	pthread_mutex_unlock(&store->mutex);
 }
 
 bool

@@ -9,10 +9,13 @@
 struct loop;
 struct store;
 
-enum store_verb { STORE_INSERT, STORE_RECORD, STORE_CLAIM, STORE_LIST, STORE_ACT, STORE_LOAD };
+enum store_verb {
+	STORE_INSERT, STORE_RECORD, STORE_CLAIM, STORE_LIST, STORE_ACT, STORE_LOAD, STORE_SHOW,
+	STORE_TRACE, STORE_KEEP
+};
 
-/* One request, and its answer.  RECORD is an insert without an envelope that may wait a
- * little for others to share their sync. */
+/* One request, and its answer.  RECORD is an insert without an envelope; it and KEEP may
+ * wait a little for others to share their sync. */
 struct store_request {
 	enum store_verb verb;
 	union {
@@ -21,6 +24,9 @@ struct store_request {
 		struct store_list list;
 		struct store_act act;
 		struct store_load load;
+		struct store_show show;
+		struct store_trace trace;
+		struct store_keep keep;
 	};
 	/* The answer.  Comes from the loop, never inside store_send(), and after COMMIT and
 	 * sync where it is not `failed`.  The request is freed when `done` returns. */
@@ -55,6 +61,11 @@ void store_on_health(struct store *store,
 bool store_healthy(const struct store *store);
 /* As of the latest answer. */
 const struct store_totals *store_totals(const struct store *store);
+/* What KEEP left under that name, by an earlier run or this one (as of its sending); NULL:
+ * nothing.  Valid until the next KEEP is sent. */
+const char *store_kept(const struct store *store, const char *name);
+/* For how many seconds the finished are remembered from now on; 0: not at all. */
+void store_set_history(struct store *store, unsigned seconds);
 uint64_t store_commits(const struct store *store);	/* transactions since the start */
 
 #endif

@@ -33,6 +33,8 @@ struct store {
 	bool known_healthy;
 	struct store_totals known_totals;
 	uint64_t known_commits, known_troubles;
+	struct store_kept *kept;
+	size_t kept_count;
 
 	/* Shared: guarded by the mutex. */
 	pthread_mutex_t mutex;
@@ -40,6 +42,8 @@ struct store {
 	struct store_requests requests, answers;
 	bool urgent, stopping, healthy;
 	int64_t lazy_since;			/* of the first waiting request; 0: none */
+	unsigned history;			/* seconds, as last told */
+	bool history_told;
 	struct store_totals totals;
 	uint64_t commits, troubles;
 	struct error trouble;
@@ -47,6 +51,7 @@ struct store {
 	/* The thread's alone. */
 	void *db;				/* NULL while it is in trouble */
 	int64_t retry_at, retry_after;		/* nanoseconds */
+	int64_t tidy_at;			/* nanoseconds; 0: after the next answers */
 };
 
 /* The thread: takes requests until `stopping`; calls nothing of the loop. */

@@ -53,7 +53,44 @@ sqlite_bind_octets(sqlite3_stmt *statement, int column, const void *octets, size
 void
 sqlite_bind_words(sqlite3_stmt *statement, int column, const char *text)
 {
-	sqlite3_bind_text64(statement, column, text, strlen(text), SQLITE_STATIC, SQLITE_UTF8);
+	if (text == NULL)
+		sqlite3_bind_null(statement, column);
+	else
+		sqlite3_bind_text64(statement, column, text, strlen(text), SQLITE_STATIC,
+		    SQLITE_UTF8);
+}
+
+void
+sqlite_bind_key(sqlite3_stmt *statement, int64_t message_id, int64_t recipient_id, int64_t third)
+{
+	sqlite3_bind_int64(statement, 1, message_id);
+	sqlite3_bind_int64(statement, 2, recipient_id);
+	sqlite3_bind_int64(statement, 3, third);
+}
+
+void
+sqlite_bind_said(sqlite3_stmt *statement, int column, const struct status *status,
+    const char *relay)
+{
+	const struct enhanced_code *code = &status->enhanced;
+	char enhanced[STATUS_DSN_MAX] = "";
+
+	if (code->class != 0)
+		sqlite3_snprintf(sizeof(enhanced), enhanced, "%d.%d.%d", code->class,
+		    code->subject, code->detail);
+	sqlite3_bind_int64(statement, column, status->reply_code);
+	sqlite3_bind_text(statement, column + 1, enhanced, -1, SQLITE_TRANSIENT);
+	sqlite_bind_words(statement, column + 2, status->text);
+	sqlite_bind_words(statement, column + 3, relay);
+}
+
+void
+sqlite_bind_attempt(sqlite3_stmt *statement, int column, const struct attempt *attempt)
+{
+	sqlite3_bind_int64(statement, column, attempt->at);
+	sqlite_bind_said(statement, column + 1, &attempt->status, attempt->relay);
+	sqlite_bind_words(statement, column + 5, attempt->tls);
+	sqlite_bind_words(statement, column + 6, attempt->step);
 }
 
 /* --- digests --- */
@@ -76,16 +113,29 @@ digest_start(struct sqlite_db *db)
 		abort();
 }
 
-void
-sqlite_digest_begin(struct sqlite_db *db, int64_t id, const char *reverse_path, int64_t size,
-    int64_t arrived, bool body_8bit)
+/* With its NUL, so that texts cannot run into each other. */
+static void
+add_words(struct sqlite_db *db, const char *text)
 {
+	if (text != NULL)
+		sqlite_digest_add(db, text, strlen(text) + 1);
+}
+
+void
+sqlite_digest_begin(struct sqlite_db *db, const struct envelope *envelope, int64_t size,
+    const char *header_id)
+{
+	char path[ADDRESS_TEXT_MAX + 1];
+
 	digest_start(db);
-	add_number(db, id);
+	add_number(db, envelope->id);
 	add_number(db, size);
-	add_number(db, arrived);
-	add_number(db, body_8bit);
-	sqlite_digest_add(db, reverse_path, strlen(reverse_path) + 1);
+	add_number(db, envelope->arrived);
+	add_number(db, envelope->body_8bit | envelope->smtputf8 << 1 | (int)envelope->ret << 2 |
+	    (envelope->envid != NULL) << 4 | (header_id != NULL) << 5);
+	add_words(db, address_text(&envelope->reverse_path, path));
+	add_words(db, envelope->envid);
+	add_words(db, header_id);
 }
 
 void
@@ -102,17 +152,22 @@ sqlite_digest_end(struct sqlite_db *db, unsigned char out[SQLITE_DIGEST_SIZE])
 		abort();
 }
 
+#define DIGEST_ORCPT	16	/* beside the bits of notify */
+
 void
-sqlite_digest_recipient(struct sqlite_db *db, int64_t message_id, int64_t id,
-    const char *forward_path, unsigned notify, unsigned char out[SQLITE_ROW_DIGEST_SIZE])
+sqlite_digest_recipient(struct sqlite_db *db, int64_t message_id,
+    const struct recipient *recipient, unsigned char out[SQLITE_ROW_DIGEST_SIZE])
 {
 	unsigned char whole[SQLITE_DIGEST_SIZE];
+	char path[ADDRESS_TEXT_MAX + 1];
 
+	address_text(&recipient->forward_path, path);
 	digest_start(db);
 	add_number(db, message_id);
-	add_number(db, id);
-	add_number(db, notify);
-	sqlite_digest_add(db, forward_path, strlen(forward_path));
+	add_number(db, recipient->id);
+	add_number(db, recipient->notify | (recipient->orcpt != NULL ? DIGEST_ORCPT : 0));
+	sqlite_digest_add(db, path, strlen(path) + (recipient->orcpt != NULL));
+	add_words(db, recipient->orcpt);
 	sqlite_digest_end(db, whole);
 	memcpy(out, whole, SQLITE_ROW_DIGEST_SIZE);
 }
@@ -254,6 +309,10 @@ open_db(const struct store_options *options, struct error *err)
 	db = mem_zalloc(sizeof(*db));
 	db->path = path;
 	db->directory = mem_strdup(options->directory);
+	db->history = options->history;
+	/* Counts of memory that nobody asks for cost a lock with each piece of it.  Has no
+	 * effect, and does no harm, once the library is in use. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	db->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	db->digest = EVP_MD_CTX_new();
 	if (db->sha256 == NULL || db->digest == NULL)
@@ -266,10 +325,13 @@ open_db(const struct store_options *options, struct error *err)
 
 /* --- transactions --- */
 
-static enum store_result
-begin(void *arg, struct error *err)
+enum store_result
+sqlite_begin(void *arg, struct error *err)
 {
-	return sqlite_run(arg, SQL_BEGIN, err);
+	struct sqlite_db *db = arg;
+
+	db->now = time(NULL);
+	return sqlite_run(db, SQL_BEGIN, err);
 }
 
 static enum store_result
@@ -293,8 +355,8 @@ totals_differ(const struct sqlite_db *db)
 	return memcmp(&db->totals, &db->committed, sizeof(db->totals)) != 0;
 }
 
-static enum store_result
-commit(void *arg, struct error *err)
+enum store_result
+sqlite_commit(void *arg, struct error *err)
 {
 	struct sqlite_db *db = arg;
 
@@ -334,10 +396,10 @@ check(void *arg, struct error *err)
 	code = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	if (code != SQLITE_OK)
 		return sqlite_judge(db, code, "checkpoint", err);
-	if (begin(db, err) != STORE_OK)
+	if (sqlite_begin(db, err) != STORE_OK)
 		return STORE_BROKEN;
 	db->dirty = true;
-	if (commit(db, err) != STORE_OK)
+	if (sqlite_commit(db, err) != STORE_OK)
 		return STORE_BROKEN;
 	sqlite_file_mark(db->path, false);
 	return STORE_OK;
@@ -345,18 +407,28 @@ check(void *arg, struct error *err)
 
 /* Checkpoints come from here alone: after the answers, so that no client waits for one. */
 static enum store_result
-tidy(void *arg, struct error *err)
+tidy(void *arg, int64_t *again, struct error *err)
 {
 	struct sqlite_db *db = arg;
+	enum store_result result = sqlite_purge(db, again, err);
 	int code;
 
-	if (db->wal_pages < WAL_PAGES)
-		return STORE_OK;
+	if (result != STORE_OK || db->wal_pages < WAL_PAGES)
+		return result;
 	code = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	if (code != SQLITE_OK)
 		return sqlite_judge(db, code, "checkpoint", err);
 	db->wal_pages = 0;
 	return STORE_OK;
+}
+
+static void
+set_history(void *arg, unsigned seconds)
+{
+	struct sqlite_db *db = arg;
+
+	db->history = seconds;
+	db->purge_at = 0;
 }
 
 static void
@@ -372,14 +444,19 @@ const struct store_driver store_sqlite = {
 	.open = open_db,
 	.close = close_db,
 	.check = check,
-	.begin = begin,
-	.commit = commit,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
 	.rollback = rollback,
 	.tidy = tidy,
+	.set_history = set_history,
 	.totals = totals,
 	.insert = sqlite_insert,
 	.claim = sqlite_claim,
 	.list = sqlite_list,
 	.act = sqlite_act,
 	.load = sqlite_load,
+	.show = sqlite_show,
+	.trace = sqlite_trace,
+	.keep = sqlite_keep,
+	.kept = sqlite_kept,
 };

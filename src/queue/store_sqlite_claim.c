@@ -64,7 +64,7 @@ give_back(struct sqlite_db *db, const struct store_claim *claim, enum recipient_
     struct error *err)
 {
 	enum sqlite_statement which = state == RECIPIENT_ACTIVE ? SQL_GIVE_BACK_ACTIVE :
-	    SQL_GIVE_BACK_FAILED;
+	    SQL_GIVE_BACK_OWED;
 	sqlite3_stmt *statement = db->statements[which];
 	struct store_key *keys = NULL;
 	enum store_result result;
@@ -140,11 +140,11 @@ set_aside(struct sqlite_db *db, struct store_claim *claim, int64_t id,
 	return STORE_OK;
 }
 
+/* False: the row is damaged, and the envelope of no use. */
 static bool
 read_recipient(struct sqlite_db *db, sqlite3_stmt *statement, struct envelope *envelope)
 {
 	unsigned char digest[SQLITE_ROW_DIGEST_SIZE];
-	char path[ADDRESS_TEXT_MAX + 1];
 	struct recipient *recipient;
 	struct address address;
 	int64_t id, notify;
@@ -154,14 +154,13 @@ read_recipient(struct sqlite_db *db, sqlite3_stmt *statement, struct envelope *e
 	    !sqlite_column_unsigned(statement, 2, 15, &notify) ||
 	    sqlite3_column_bytes(statement, 3) != sizeof(digest))
 		return false;
-	sqlite_digest_recipient(db, envelope->id, id, address_text(&address, path),
-	    (unsigned)notify, digest);
-	if (memcmp(digest, sqlite3_column_blob(statement, 3), sizeof(digest)) != 0)
-		return false;
 	recipient = envelope_add(envelope, &address);
 	recipient->id = id;
 	recipient->notify = (unsigned)notify;
-	return sqlite_column_fate(statement, 4, recipient);
+	if (!sqlite_column_fate(statement, 4, envelope, recipient))
+		return false;
+	sqlite_digest_recipient(db, envelope->id, recipient, digest);
+	return memcmp(digest, sqlite3_column_blob(statement, 3), sizeof(digest)) == 0;
 }
 
 /* REFUSED: one of them is damaged, and all stay, for what the others are is not sure. */
@@ -184,7 +183,7 @@ read_recipients(struct sqlite_db *db, const struct store_claim *claim,
 			result = STORE_REFUSED;
 		} else
 			envelope->recipients[envelope->recipient_count - 1].state =
-			    state == RECIPIENT_FAILED ? RECIPIENT_FAILED : RECIPIENT_ACTIVE;
+			    state == RECIPIENT_OWED ? RECIPIENT_OWED : RECIPIENT_ACTIVE;
 	}
 	sqlite3_reset(statement);
 	return result;
@@ -194,7 +193,7 @@ static enum store_result
 mark_taken(struct sqlite_db *db, const struct store_claim *claim, enum recipient_state state,
     int64_t id, struct error *err)
 {
-	enum sqlite_statement which = state == RECIPIENT_FAILED ? SQL_TAKE_FAILED :
+	enum sqlite_statement which = state == RECIPIENT_OWED ? SQL_TAKE_OWED :
 	    SQL_TAKE_ACTIVE;
 	sqlite3_stmt *statement = db->statements[which];
 	enum store_result result;
@@ -304,7 +303,7 @@ look_ahead(struct sqlite_db *db, struct store_claim *claim, enum recipient_state
 enum store_result
 sqlite_claim(void *arg, struct store_claim *claim, struct error *err)
 {
-	static const enum recipient_state states[] = { RECIPIENT_FAILED, RECIPIENT_DEFERRED };
+	static const enum recipient_state states[] = { RECIPIENT_OWED, RECIPIENT_DEFERRED };
 	struct sqlite_db *db = arg;
 	enum store_result result = STORE_OK;
 	size_t i;
@@ -313,7 +312,7 @@ sqlite_claim(void *arg, struct store_claim *claim, struct error *err)
 	if (claim->recover) {
 		result = give_back(db, claim, RECIPIENT_ACTIVE, err);
 		if (result == STORE_OK)
-			result = give_back(db, claim, RECIPIENT_FAILED, err);
+			result = give_back(db, claim, RECIPIENT_OWED, err);
 	}
 	for (i = 0; result == STORE_OK && i < 2; i++)
 		result = pull_in(db, claim, states[i], err);

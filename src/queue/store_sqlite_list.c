@@ -1,5 +1,4 @@
 /* store_sqlite_list.c - the administrator looks into the queue, and acts on what is there. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,45 +67,26 @@ matches(const struct store_filter *filter, const struct envelope *envelope)
 
 /* --- the walk --- */
 
-/* What stands where an address does not bear reading: the row is shown, not hidden. */
-static const struct address unreadable = { .local = "(damaged)" };
-
-static struct envelope *
-row_envelope(sqlite3_stmt *statement, int64_t id)
-{
-	struct envelope *envelope;
-	struct address address;
-
-	if (!sqlite_column_address(statement, 1, &address))
-		address = unreadable;
-	envelope = envelope_new(&address);
-	envelope->id = id;
-	snprintf(envelope->queue_id, sizeof(envelope->queue_id), "%llX", (unsigned long long)id);
-	envelope->body_8bit = sqlite3_column_int(statement, 2) == 1;
-	envelope->size = (uint64_t)sqlite3_column_int64(statement, 3);
-	envelope->arrived = sqlite3_column_int64(statement, 4);
-	envelope->expires = sqlite3_column_int64(statement, 5);
-	return envelope;
-}
-
+/* The row is shown, not hidden, where it does not bear reading. */
 static void
 add_row_recipient(sqlite3_stmt *statement, struct envelope *envelope)
 {
+	static const struct address unreadable = { .local = "(damaged)" };
 	struct recipient *recipient;
 	struct address address;
 	int64_t state, notify;
 
-	if (!sqlite_column_address(statement, 7, &address))
+	if (!sqlite_column_address(statement, 2, &address))
 		address = unreadable;
 	recipient = envelope_add(envelope, &address);
-	recipient->id = sqlite3_column_int64(statement, 6);
-	if (sqlite_column_unsigned(statement, 8, 15, &notify))
+	recipient->id = sqlite3_column_int64(statement, 1);
+	if (sqlite_column_unsigned(statement, 3, 15, &notify))
 		recipient->notify = (unsigned)notify;
-	if (sqlite_column_unsigned(statement, 9, RECIPIENT_PARKED, &state))
+	if (sqlite_column_unsigned(statement, 4, RECIPIENT_PARKED, &state))
 		recipient->state = (enum recipient_state)state;
 	else
 		recipient->state = RECIPIENT_PARKED;
-	(void)sqlite_column_fate(statement, 10, recipient);
+	(void)sqlite_column_fate(statement, 5, envelope, recipient);
 }
 
 struct walk {
@@ -156,7 +136,8 @@ walk_messages(struct walk *walk, struct error *err)
 			envelope = NULL;
 			if (enough)
 				break;
-			envelope = row_envelope(statement, id);
+			(void)sqlite_column_message(statement, 5 + SQLITE_FATE_COLUMNS, id,
+			    &envelope);
 			examined++;
 		}
 		add_row_recipient(statement, envelope);
@@ -209,14 +190,21 @@ sqlite_list(void *arg, struct store_list *list, struct error *err)
 struct matched { int64_t message_id, recipient_id; enum recipient_state state; };
 struct matches { const struct store_act *act; struct matched *rows; size_t count, room; };
 
-/* Who is in the hands of this run stays there. */
-static bool
-can_act(const struct store_act *act, enum recipient_state state)
-{
-	if (state == RECIPIENT_DEFERRED || state == RECIPIENT_PARKED)
-		return true;
-	return act->remove && state == RECIPIENT_HELD;
-}
+#define STATE(state)	(1u << (state))
+#define WAITING		(STATE(RECIPIENT_DEFERRED) | STATE(RECIPIENT_PARKED))
+#define ALL		(WAITING | STATE(RECIPIENT_HELD))
+
+static const struct {
+	unsigned states;		/* of these the action is */
+	enum recipient_state into;
+} actions[] = {
+	[STORE_RETRY] = { WAITING, RECIPIENT_DEFERRED },
+	[STORE_REMOVE] = { ALL, RECIPIENT_DONE },
+	[STORE_HOLD] = { WAITING, RECIPIENT_HELD },
+	[STORE_RELEASE] = { STATE(RECIPIENT_HELD), RECIPIENT_DEFERRED },
+	[STORE_BOUNCE] = { ALL, RECIPIENT_OWED },
+	[STORE_REROUTE] = { ALL, RECIPIENT_DEFERRED },
+};
 
 static bool
 found_matched(void *owner, struct envelope *envelope)
@@ -227,7 +215,7 @@ found_matched(void *owner, struct envelope *envelope)
 	for (i = 0; i < envelope->recipient_count; i++) {
 		const struct recipient *recipient = &envelope->recipients[i];
 
-		if (!can_act(found->act, recipient->state) ||
+		if ((actions[found->act->action].states & STATE(recipient->state)) == 0 ||
 		    !matches_recipient(&found->act->filter, recipient))
 			continue;
 		if (found->count == found->room) {
@@ -242,23 +230,56 @@ found_matched(void *owner, struct envelope *envelope)
 }
 
 static enum store_result
+bounce(struct sqlite_db *db, const struct store_act *act, const struct matched *row,
+    struct error *err)
+{
+	sqlite3_stmt *statement = db->statements[SQL_BOUNCE];
+
+	sqlite_bind_key(statement, row->message_id, row->recipient_id, row->state);
+	sqlite3_bind_int64(statement, 4, act->now);
+	sqlite_bind_said(statement, 5, &act->status, "");
+	return sqlite_run(db, SQL_BOUNCE, err);
+}
+
+static enum store_result
+set_state(struct sqlite_db *db, const struct store_act *act, const struct matched *row,
+    enum recipient_state into, struct error *err)
+{
+	sqlite3_stmt *statement = db->statements[SQL_SET_STATE];
+
+	sqlite_bind_key(statement, row->message_id, row->recipient_id, row->state);
+	sqlite3_bind_int64(statement, 4, into);
+	if (into == RECIPIENT_HELD)
+		sqlite3_bind_null(statement, 5);
+	else
+		sqlite3_bind_int64(statement, 5, act->now);
+	sqlite_bind_words(statement, 6, act->action == STORE_REROUTE ? act->relay : NULL);
+	return sqlite_run(db, SQL_SET_STATE, err);
+}
+
+static enum store_result
 act_on(struct sqlite_db *db, struct store_act *act, const struct matched *row, struct error *err)
 {
-	enum sqlite_statement which = act->remove ? SQL_REMOVE : SQL_RETRY;
-	sqlite3_stmt *statement = db->statements[which];
+	const struct store_key key = { row->message_id, row->recipient_id };
+	enum recipient_state into = actions[act->action].into;
 	enum store_result result;
+	bool changed;
 
-	sqlite3_bind_int64(statement, 1, row->message_id);
-	sqlite3_bind_int64(statement, 2, row->recipient_id);
-	sqlite3_bind_int64(statement, 3, row->state);
-	if (!act->remove)
-		sqlite3_bind_int64(statement, 4, act->now);
-	result = sqlite_run(db, which, err);
-	if (result != STORE_OK || sqlite3_changes(db->handle) == 0)
+	/* Another way does not end what the administrator holds. */
+	if (act->action == STORE_REROUTE && row->state == RECIPIENT_HELD)
+		into = RECIPIENT_HELD;
+	if (act->action == STORE_REMOVE)
+		result = sqlite_finish_row(db, &key, row->state, FATE_REMOVED, &changed, err);
+	else {
+		result = act->action == STORE_BOUNCE ? bounce(db, act, row, err) :
+		    set_state(db, act, row, into, err);
+		changed = sqlite3_changes(db->handle) > 0;
+	}
+	if (result != STORE_OK || !changed)
 		return result;
 	act->changed++;
-	sqlite_count(db, row->state, act->remove ? RECIPIENT_DONE : RECIPIENT_DEFERRED, 1);
-	if (act->remove)
+	sqlite_count(db, row->state, into, 1);
+	if (act->action == STORE_REMOVE)
 		sqlite_ids_add(&act->removed, row->message_id);
 	return STORE_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "queue/content.h"
 #include "queue/store_sqlite.h"
 
@@ -36,8 +37,8 @@ sqlite_column_unsigned(sqlite3_stmt *statement, int column, int64_t max, int64_t
 	return sqlite3_column_type(statement, column) == SQLITE_INTEGER && *out >= 0 && *out <= max;
 }
 
-static bool
-column_printable(sqlite3_stmt *statement, int column, char *out, size_t size)
+bool
+sqlite_column_printable(sqlite3_stmt *statement, int column, char *out, size_t size)
 {
 	size_t len, i;
 	const char *text = column_text(statement, column, &len);
@@ -54,45 +55,132 @@ column_printable(sqlite3_stmt *statement, int column, char *out, size_t size)
 }
 
 bool
-sqlite_column_fate(sqlite3_stmt *statement, int column, struct recipient *out)
+sqlite_fits(const char *text, size_t len, size_t max)
 {
-	int64_t attempts, reply_code;
+	size_t i;
+
+	if (len > max || !text_utf8_valid(text, len))
+		return false;
+	for (i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+			return false;
+	return true;
+}
+
+bool
+sqlite_column_line(sqlite3_stmt *statement, int column, char *out, size_t size)
+{
+	size_t len;
+	const char *text = column_text(statement, column, &len);
+
+	out[0] = '\0';
+	if (!sqlite_fits(text, len, size - 1))
+		return false;
+	memcpy(out, text, len);
+	out[len] = '\0';
+	return true;
+}
+
+/* NULL stays NULL. */
+static bool
+column_kept(sqlite3_stmt *statement, int column, size_t max, struct envelope *envelope,
+    const char **out)
+{
+	size_t len;
+	const char *text = column_text(statement, column, &len);
+
+	*out = NULL;
+	if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+		return true;
+	if (!sqlite_fits(text, len, max))
+		return false;
+	*out = envelope_keep(envelope, text, len);
+	return true;
+}
+
+/* reply_code, enhanced, text, relay. */
+static bool
+column_said(sqlite3_stmt *statement, int column, struct status *status, char *relay, size_t size)
+{
+	int64_t reply_code;
 	char enhanced[STATUS_DSN_MAX];
+
+	if (!sqlite_column_unsigned(statement, column, 599, &reply_code) ||
+	    !sqlite_column_printable(statement, column + 1, enhanced, sizeof(enhanced)) ||
+	    !sqlite_column_printable(statement, column + 2, status->text,
+	    sizeof(status->text)) ||
+	    !sqlite_column_printable(statement, column + 3, relay, size))
+		return false;
+	status->reply_code = (uint16_t)reply_code;
+	return enhanced[0] == '\0' ||
+	    enhanced_code_parse(&status->enhanced, enhanced, strlen(enhanced)) ==
+	    strlen(enhanced);
+}
+
+bool
+sqlite_column_fate(sqlite3_stmt *statement, int column, struct envelope *envelope,
+    struct recipient *out)
+{
+	int64_t attempts, warned;
 
 	out->next_attempt = sqlite3_column_int64(statement, column + 1);
 	if (!sqlite_column_unsigned(statement, column, UINT32_MAX, &attempts) ||
-	    !sqlite_column_unsigned(statement, column + 2, 599, &reply_code) ||
-	    !column_printable(statement, column + 3, enhanced, sizeof(enhanced)) ||
-	    !column_printable(statement, column + 4, out->last.text, sizeof(out->last.text)) ||
-	    !column_printable(statement, column + 5, out->relay, sizeof(out->relay)))
+	    !column_said(statement, column + 2, &out->last, out->relay, sizeof(out->relay)) ||
+	    !sqlite_column_unsigned(statement, column + 6, INT64_MAX, &out->last_at) ||
+	    !sqlite_column_unsigned(statement, column + 7, 1, &warned) ||
+	    !sqlite_column_printable(statement, column + 8, out->chosen_relay,
+	    sizeof(out->chosen_relay)) ||
+	    !column_kept(statement, column + 9, ENVELOPE_ORCPT_MAX, envelope, &out->orcpt))
 		return false;
 	out->attempts = (uint32_t)attempts;
-	out->last.reply_code = (uint16_t)reply_code;
-	return enhanced[0] == '\0' ||
-	    enhanced_code_parse(&out->last.enhanced, enhanced, strlen(enhanced)) ==
-	    strlen(enhanced);
+	out->warned = warned == 1;
+	return true;
+}
+
+bool
+sqlite_column_attempt(sqlite3_stmt *statement, int column, struct attempt *out)
+{
+	memset(out, 0, sizeof(*out));
+	return sqlite_column_unsigned(statement, column, INT64_MAX, &out->at) &&
+	    column_said(statement, column + 1, &out->status, out->relay, sizeof(out->relay)) &&
+	    sqlite_column_printable(statement, column + 5, out->tls, sizeof(out->tls)) &&
+	    sqlite_column_printable(statement, column + 6, out->step, sizeof(out->step));
 }
 
 /* --- messages --- */
 
-struct message_row {
-	struct address reverse_path;
-	int64_t body, size, arrived, expires;
-	unsigned char digest[SQLITE_DIGEST_SIZE];
-};
+/* What stands where an address does not bear reading: the row is shown, not hidden. */
+static const struct address unreadable = { .local = "(damaged)" };
 
-static bool
-read_row(sqlite3_stmt *statement, struct message_row *row)
+bool
+sqlite_column_message(sqlite3_stmt *statement, int column, int64_t id, struct envelope **out)
 {
-	if (!sqlite_column_address(statement, 0, &row->reverse_path) ||
-	    !sqlite_column_unsigned(statement, 1, 1, &row->body) ||
-	    !sqlite_column_unsigned(statement, 2, INT64_MAX, &row->size) ||
-	    !sqlite_column_unsigned(statement, 3, INT64_MAX, &row->arrived) ||
-	    !sqlite_column_unsigned(statement, 4, INT64_MAX, &row->expires) ||
-	    sqlite3_column_bytes(statement, 5) != SQLITE_DIGEST_SIZE)
-		return false;
-	memcpy(row->digest, sqlite3_column_blob(statement, 5), SQLITE_DIGEST_SIZE);
-	return true;
+	int64_t body = 0, size = 0, smtputf8 = 0, ret = 0;
+	struct envelope *envelope;
+	struct address address;
+	bool sound = sqlite_column_address(statement, column, &address);
+
+	envelope = envelope_new(sound ? &address : &unreadable);
+	envelope->id = id;
+	snprintf(envelope->queue_id, sizeof(envelope->queue_id), "%llX", (unsigned long long)id);
+	sound = sqlite_column_unsigned(statement, column + 1, 1, &body) && sound;
+	sound = sqlite_column_unsigned(statement, column + 2, INT64_MAX, &size) && sound;
+	sound = sqlite_column_unsigned(statement, column + 3, INT64_MAX, &envelope->arrived) &&
+	    sound;
+	sound = sqlite_column_unsigned(statement, column + 4, INT64_MAX, &envelope->expires) &&
+	    sound;
+	sound = sqlite_column_unsigned(statement, column + 5, 1, &smtputf8) && sound;
+	sound = sqlite_column_unsigned(statement, column + 6, RET_HDRS, &ret) && sound;
+	sound = column_kept(statement, column + 7, ENVELOPE_ENVID_MAX, envelope,
+	    &envelope->envid) && sound;
+	sound = column_kept(statement, column + 8, ENVELOPE_MESSAGE_ID_MAX, envelope,
+	    &envelope->message_id) && sound;
+	envelope->body_8bit = body == 1;
+	envelope->size = size > 0 ? (uint64_t)size : 0;
+	envelope->smtputf8 = smtputf8 == 1;
+	envelope->ret = ret == RET_FULL || ret == RET_HDRS ? (enum envelope_ret)ret : RET_UNSET;
+	*out = envelope;
+	return sound;
 }
 
 /* An error of the temporary file is not the database's: REFUSED. */
@@ -133,42 +221,42 @@ read_pieces(struct sqlite_db *db, int64_t message_id, struct content *content, s
 	return result;
 }
 
+#define DIGEST	9		/* columns of SQL_MESSAGE */
+#define HEAD	10
+
+static enum store_result
+read_content(struct sqlite_db *db, sqlite3_stmt *statement, const struct envelope *envelope,
+    struct content *content, struct error *err)
+{
+	unsigned char wanted[SQLITE_DIGEST_SIZE], digest[SQLITE_DIGEST_SIZE];
+	enum store_result result;
+
+	memcpy(wanted, sqlite3_column_blob(statement, DIGEST), sizeof(wanted));
+	sqlite_digest_begin(db, envelope, (int64_t)envelope->size, envelope->message_id);
+	if (sqlite3_column_type(statement, HEAD) == SQLITE_NULL)
+		result = read_pieces(db, envelope->id, content, err);
+	else
+		result = append(db, statement, HEAD, content, err);
+	if (result != STORE_OK)
+		return result;
+	sqlite_digest_end(db, digest);
+	if (memcmp(digest, wanted, sizeof(digest)) == 0)
+		return STORE_OK;
+	error_set(err, ERROR_STORE, "the mail data is damaged: its digest differs");
+	return STORE_REFUSED;
+}
+
 static enum store_result
 read_message(struct sqlite_db *db, int64_t id, sqlite3_stmt *statement, struct envelope **envelope,
     struct content **content, struct error *err)
 {
-	unsigned char digest[SQLITE_DIGEST_SIZE];
-	char path[ADDRESS_TEXT_MAX + 1];
-	struct message_row row;
-	enum store_result result;
-
-	if (!read_row(statement, &row)) {
+	if (!sqlite_column_message(statement, 0, id, envelope) ||
+	    sqlite3_column_bytes(statement, DIGEST) != SQLITE_DIGEST_SIZE) {
 		error_set(err, ERROR_STORE, "the message's row is damaged");
 		return STORE_REFUSED;
 	}
 	*content = content_new(db->directory);
-	sqlite_digest_begin(db, id, address_text(&row.reverse_path, path), row.size, row.arrived,
-	    row.body == 1);
-	if (sqlite3_column_type(statement, 6) == SQLITE_NULL)
-		result = read_pieces(db, id, *content, err);
-	else
-		result = append(db, statement, 6, *content, err);
-	if (result != STORE_OK)
-		return result;
-	sqlite_digest_end(db, digest);
-	if (memcmp(digest, row.digest, sizeof(digest)) != 0) {
-		error_set(err, ERROR_STORE, "the mail data is damaged: its digest differs");
-		return STORE_REFUSED;
-	}
-	*envelope = envelope_new(&row.reverse_path);
-	(*envelope)->id = id;
-	snprintf((*envelope)->queue_id, sizeof((*envelope)->queue_id), "%llX",
-	    (unsigned long long)id);
-	(*envelope)->body_8bit = row.body == 1;
-	(*envelope)->size = (uint64_t)row.size;
-	(*envelope)->arrived = row.arrived;
-	(*envelope)->expires = row.expires;
-	return STORE_OK;
+	return read_content(db, statement, *envelope, *content, err);
 }
 
 enum store_result
@@ -192,7 +280,9 @@ sqlite_read_message(struct sqlite_db *db, int64_t id, struct envelope **envelope
 		result = sqlite_judge(db, code, "message", err);
 	sqlite3_reset(statement);
 	if (result != STORE_OK) {
+		envelope_free(*envelope);
 		content_unref(*content);
+		*envelope = NULL;
 		*content = NULL;
 	}
 	return result;

@@ -12,6 +12,7 @@
  * makes at most fifty syncs a second.  What a crash in between costs are duplicates, no
  * more than are delivered in this time. */
 #define STORE_LAZY_NS	(20 * 1000000LL)
+
 int64_t
 store_monotonic_ns(void)
 {
@@ -59,6 +60,20 @@ store_drop_answer(struct store_request *request)
 		content_unref(request->load.content);
 		request->load.content = NULL;
 		break;
+	case STORE_SHOW:
+		envelope_free(request->show.envelope);
+		free(request->show.attempts);
+		request->show.envelope = NULL;
+		request->show.attempts = NULL;
+		request->show.count = 0;
+		break;
+	case STORE_TRACE:
+		free(request->trace.rows);
+		request->trace.rows = NULL;
+		request->trace.count = 0;
+		break;
+	case STORE_KEEP:
+		break;
 	}
 }
 
@@ -80,6 +95,12 @@ perform(struct store *store, struct store_request *request)
 		return driver->act(store->db, &request->act, err);
 	case STORE_LOAD:
 		return driver->load(store->db, &request->load, err);
+	case STORE_SHOW:
+		return driver->show(store->db, &request->show, err);
+	case STORE_TRACE:
+		return driver->trace(store->db, &request->trace, err);
+	case STORE_KEEP:
+		return driver->keep(store->db, &request->keep, err);
 	}
 	return STORE_REFUSED;
 }
@@ -250,32 +271,56 @@ wait_until(struct store *store, int64_t when)
 	pthread_cond_timedwait(&store->wake, &store->mutex, &deadline);
 }
 
+/* When something is to be done though nobody asks; 0: never. */
+static int64_t
+next_deadline(const struct store *store)
+{
+	int64_t lazy = store->lazy_since + STORE_LAZY_NS;
+
+	if (store->db == NULL)
+		return store->retry_at;
+	if (store->lazy_since == 0)
+		return store->tidy_at;
+	return store->tidy_at != 0 && store->tidy_at < lazy ? store->tidy_at : lazy;
+}
+
 /* Returns, with the mutex held, when something is to be done. */
 static void
 wait_for_work(struct store *store)
 {
 	for (;;) {
-		if (store->stopping || store->urgent)
+		int64_t deadline = next_deadline(store);
+
+		if (store->stopping || store->urgent || store->history_told)
 			return;
-		if (store->db == NULL) {
-			if (!TAILQ_EMPTY(&store->requests) ||
-			    store_monotonic_ns() >= store->retry_at)
-				return;
-			wait_until(store, store->retry_at);
-		} else if (store->lazy_since != 0) {
-			if (store_monotonic_ns() >= store->lazy_since + STORE_LAZY_NS)
-				return;
-			wait_until(store, store->lazy_since + STORE_LAZY_NS);
-		} else
+		if (store->db == NULL && !TAILQ_EMPTY(&store->requests))
+			return;
+		if (deadline == 0)
 			pthread_cond_wait(&store->wake, &store->mutex);
+		else if (store_monotonic_ns() >= deadline)
+			return;
+		else
+			wait_until(store, deadline);
 	}
+}
+
+static void
+tidy(struct store *store)
+{
+	struct error err;
+	int64_t again = -1;
+
+	if (store->driver->tidy(store->db, &again, &err) != STORE_OK) {
+		enter_trouble(store, &err);
+		ring(store);
+		again = -1;
+	}
+	store->tidy_at = again < 0 ? 0 : store_monotonic_ns() + again * 1000000;
 }
 
 static void
 serve_or_mend(struct store *store, struct store_requests *batch)
 {
-	struct error err;
-
 	if (store->db == NULL) {
 		fail_all(batch, &store->trouble);
 		if (!TAILQ_EMPTY(batch))
@@ -284,14 +329,12 @@ serve_or_mend(struct store *store, struct store_requests *batch)
 			open_again(store);
 		return;
 	}
-	if (TAILQ_EMPTY(batch))
-		return;
-	serve(store, batch);
-	post(store, batch, store->db != NULL);
-	if (store->db != NULL && store->driver->tidy(store->db, &err) != STORE_OK) {
-		enter_trouble(store, &err);
-		ring(store);
+	if (!TAILQ_EMPTY(batch)) {
+		serve(store, batch);
+		post(store, batch, store->db != NULL);
 	}
+	if (store->db != NULL)
+		tidy(store);
 }
 
 void *
@@ -299,7 +342,7 @@ store_work(void *arg)
 {
 	struct store *store = arg;
 	struct store_requests batch = TAILQ_HEAD_INITIALIZER(batch);
-	bool stopping = false;
+	bool stopping = false, told;
 
 	while (!stopping) {
 		pthread_mutex_lock(&store->mutex);
@@ -308,7 +351,12 @@ store_work(void *arg)
 		store->urgent = false;
 		store->lazy_since = 0;
 		stopping = store->stopping;
+		told = store->history_told;
+		store->history_told = false;
+		store->options.history = store->history;
 		pthread_mutex_unlock(&store->mutex);
+		if (told && store->db != NULL)
+			store->driver->set_history(store->db, store->options.history);
 		serve_or_mend(store, &batch);
 	}
 	return NULL;

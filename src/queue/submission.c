@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -45,7 +46,7 @@ taken_over(struct durable durable)
 
 struct submission *
 submission_begin(struct queue *queue, const struct config *config,
-    const struct address *reverse_path, bool body_8bit)
+    const struct address *reverse_path, const struct submission_mail *mail)
 {
 	struct submission *submission = mem_zalloc(sizeof(*submission));
 	unsigned lifetime = config->queue.lifetime;
@@ -54,7 +55,11 @@ submission_begin(struct queue *queue, const struct config *config,
 	/* What has no sender cannot be reported either: it is not worth waiting as long. */
 	if (address_is_null(reverse_path))
 		lifetime = config->queue.bounce_lifetime;
-	envelope->body_8bit = body_8bit;
+	envelope->body_8bit = mail->body_8bit;
+	envelope->smtputf8 = mail->smtputf8;
+	envelope->ret = mail->ret;
+	if (mail->envid != NULL)
+		envelope->envid = envelope_keep(envelope, mail->envid, mail->envid_len);
 	envelope->arrived_us = clock_now_us();
 	envelope->arrived = envelope->arrived_us / 1000000;
 	envelope->expires = envelope->arrived + lifetime;
@@ -65,9 +70,15 @@ submission_begin(struct queue *queue, const struct config *config,
 }
 
 void
-submission_add(struct submission *submission, const struct address *forward_path)
+submission_add(struct submission *submission, const struct address *forward_path,
+    const struct submission_rcpt *rcpt)
 {
-	envelope_add(submission->envelope, forward_path);
+	struct envelope *envelope = submission->envelope;
+	struct recipient *recipient = envelope_add(envelope, forward_path);
+
+	recipient->notify = rcpt->notify;
+	if (rcpt->orcpt != NULL)
+		recipient->orcpt = envelope_keep(envelope, rcpt->orcpt, rcpt->orcpt_len);
 }
 
 static void
@@ -109,7 +120,10 @@ submission_open(struct submission *submission, const struct submission_origin *o
 	};
 
 	assert(submission->content == NULL && envelope->recipient_count > 0);
-	if (envelope->recipient_count == 1)
+	/* Beyond ASCII it would be an extended header, which a hop might not take although it
+	 * takes the address: as A-labels. */
+	if (envelope->recipient_count == 1 &&
+	    address_is_ascii(&envelope->recipients[0].forward_path))
 		received.forward_path = &envelope->recipients[0].forward_path;
 	queue_new_id(submission->queue, envelope->queue_id);
 	describe_client(submission, origin);
@@ -156,6 +170,23 @@ judge_header(const struct submission *submission)
 	return (struct status){ .reply_code = 0 };
 }
 
+/* For the trace: one msg-id (RFC 5322 3.6.4), whole and printable, or none at all. */
+static void
+keep_message_id(struct submission *submission)
+{
+	const struct header_scanner *scanner = &submission->scanner;
+	const char *first = memchr(scanner->message_id, '<', scanner->message_id_len), *at = first;
+	const char *end = scanner->message_id + scanner->message_id_len;
+
+	if (first == NULL)
+		return;
+	while (at < end && *at > 0x20 && *at < 0x7f && *at != '>')
+		at++;
+	if (at < end && *at == '>')
+		submission->envelope->message_id = envelope_keep(submission->envelope, first,
+		    (size_t)(at + 1 - first));
+}
+
 bool
 submission_commit(struct submission *submission, submission_done *done, void *arg,
     struct status *refusal)
@@ -178,6 +209,7 @@ submission_commit(struct submission *submission, submission_done *done, void *ar
 		    &envelope->reverse_path);
 	maillog_message_id(envelope->queue_id, scanner->has_message_id ? scanner->message_id : "<>",
 	    scanner->has_message_id ? scanner->message_id_len : 2);
+	keep_message_id(submission);
 	envelope->size = content_size(content);
 	submission->done = done;
 	submission->arg = arg;

@@ -20,10 +20,25 @@ struct submission_origin {
 	const char *protocol;		/* "SMTP", "ESMTP" */
 };
 
+/* What MAIL said besides the address.  The text is borrowed for the call. */
+struct submission_mail {
+	bool body_8bit, smtputf8;
+	enum envelope_ret ret;
+	const char *envid;		/* xtext, no NUL behind it; NULL: none */
+	size_t envid_len;
+};
 /* MAIL was taken.  `config` is borrowed and outlives the submission. */
 struct submission *submission_begin(struct queue *queue, const struct config *config,
-    const struct address *reverse_path, bool body_8bit);
-void submission_add(struct submission *submission, const struct address *forward_path);
+    const struct address *reverse_path, const struct submission_mail *mail);
+
+/* What RCPT said besides the address. */
+struct submission_rcpt {
+	unsigned notify;		/* NOTIFY_* bits */
+	const char *orcpt;		/* no NUL behind it; NULL: none */
+	size_t orcpt_len;
+};
+void submission_add(struct submission *submission, const struct address *forward_path,
+    const struct submission_rcpt *rcpt);
 
 /* DATA begins: gives the message its queue id and writes the Received field.  Once, after
  * the last recipient; all of the mail data follows through submission_write(). */

@@ -1,38 +1,78 @@
-/* bounce.c - tells senders that their mail failed. */
+/* bounce.c - tells senders what became of their mail. */
 #include "relay/bounce.h"
 
-#include "base/buf.h"
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "conf/config.h"
 #include "mail/dsn.h"
+#include "mail/dsn_digest.h"
 #include "mail/maillog.h"
+#include "net/loop.h"
 #include "queue/content.h"
 #include "queue/queue.h"
+#include "relay/report.h"
+#include "relay/storm.h"
 
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
+/* SPEC 4: at most 60 an hour to a sender. */
+static const struct storm_limits limits = { .reports = 60, .period = 3600, .senders = 1000 };
+
+/* What was put off comes back from the queue in several claims: so long the digest waits for
+ * the others.  As many as it may gather, the queue holds in hand at once. */
+#define GATHER_SECONDS	5
+#define GATHER_MAX	DSN_DIGEST_LISTED	/* messages: each is named */
+/* Until a report that could not be written is tried again. */
+#define UNWRITTEN_WAIT	600	/* seconds */
+
+/* Messages that wait for the one report about them all. */
+struct digest {
+	struct address sender;
+	struct envelope **batches;	/* the queue's, until it is told */
+	struct content *content;	/* of the first, borrowed as the batch is */
+	size_t count;
+	LIST_ENTRY(digest) entry;
+};
+LIST_HEAD(digest_list, digest);
 
 struct bounce {
 	struct queue *queue;
 	const struct config *config;	/* NULL before the first commit */
-	uint64_t reported, unwanted, parked;	/* messages since the start */
+	struct storm *storm;
+	struct digest_list digests;
+	size_t gathered;		/* messages in all of them */
+	struct event *timer;		/* pending while there are any */
+	uint64_t reported, unwanted, parked, put_off;	/* messages since the start */
+	uint64_t digest_count;
 };
 
-/* RFC 3461 4.1: without NOTIFY a failure is told. */
+/* --- what is to be told --- */
+
+/* RFC 3461 4.1: without NOTIFY failures and delays are told. */
 static bool
 wants_report(const struct recipient *recipient)
 {
-	return recipient->notify == 0 || (recipient->notify & NOTIFY_FAILURE) != 0;
+	static const unsigned bits[] = {
+		[DSN_RELAYED] = NOTIFY_SUCCESS, [DSN_DELAYED] = NOTIFY_DELAY,
+		[DSN_FAILED] = NOTIFY_FAILURE,
+	};
+	enum dsn_action action = dsn_action(recipient);
+
+	if (recipient->notify == 0)
+		return action != DSN_RELAYED;
+	return (recipient->notify & bits[action]) != 0;
 }
 
 /* The recipients to tell about; NULL when there are none. */
 static struct envelope *
-wanted(const struct envelope *failed)
+wanted(const struct envelope *batch)
 {
-	struct envelope *copy = envelope_copy(failed);
+	struct envelope *copy = envelope_copy(batch);
 	size_t count = 0;
 
 	for (size_t i = 0; i < copy->recipient_count; i++)
@@ -45,82 +85,219 @@ wanted(const struct envelope *failed)
 	return NULL;
 }
 
+static enum dsn_action
+worst_of(const struct envelope *about)
+{
+	enum dsn_action worst = DSN_RELAYED;
+
+	for (size_t i = 0; i < about->recipient_count; i++)
+		if (dsn_action(&about->recipients[i]) > worst)
+			worst = dsn_action(&about->recipients[i]);
+	return worst;
+}
+
+/* --- one message --- */
+
 static void
-park(struct bounce *bounce, struct envelope *failed, const char *why)
+park(struct bounce *bounce, struct envelope *batch, const char *why)
 {
 	bounce->parked++;
-	queue_park(bounce->queue, failed, why);
+	queue_park(bounce->queue, batch, why);
 }
 
-/* Fills `out` with the report about `failed`. */
-static bool
-write_report(const struct bounce *bounce, const struct envelope *failed, const char *queue_id,
-    struct content *original, struct content *out, struct error *err)
+static void
+log_report(const struct envelope *about, const struct envelope *report)
 {
-	char *header = mem_alloc(DSN_HEADER_MAX);
-	struct dsn dsn = { .hostname = bounce->config->hostname, .queue_id = queue_id,
-	    .failed = failed, .header = header, .now = clock_now() };
-	struct buf text = { 0 };
-	bool ok = true;
-
-	/* An original that cannot be read any more is no reason to keep silent. */
-	if (original == NULL ||
-	    !content_read(original, 0, header, DSN_HEADER_MAX, &dsn.header_len, err))
-		dsn.header_len = 0;
-	dsn_write(&dsn, &text);
-	ok = content_append(out, buf_octets(&text), text.len, err);
-	buf_free(&text);
-	free(header);
-	return ok;
+	switch (worst_of(about)) {
+	case DSN_FAILED:
+		maillog_report(about->queue_id, report->queue_id);
+		break;
+	case DSN_DELAYED:
+		maillog_delay_report(about->queue_id, report->queue_id);
+		break;
+	case DSN_RELAYED:
+		maillog_success_report(about->queue_id, report->queue_id);
+		break;
+	}
 }
 
-static struct envelope *
-report_envelope(const struct bounce *bounce, const struct envelope *failed, const char *queue_id,
-    const struct content *content)
+/* What is only a warning does not come back. */
+static void
+put_off(struct bounce *bounce, struct envelope *batch, const struct envelope *about, int64_t when)
 {
-	const struct address null_path = { .local = "" };
-	struct envelope *report = envelope_new(&null_path);
+	bool comes_back = false;
 
-	envelope_add(report, &failed->reverse_path);
-	memcpy(report->queue_id, queue_id, sizeof(report->queue_id));
-	report->size = content_size(content);
-	report->arrived = clock_now();
-	report->arrived_us = clock_now_us();
-	report->expires = report->arrived + bounce->config->queue.bounce_lifetime;
-	return report;
+	for (size_t i = 0; i < about->recipient_count; i++)
+		comes_back = comes_back || about->recipients[i].state == RECIPIENT_OWED;
+	if (comes_back)
+		storm_put_off(bounce->storm, &batch->reverse_path, when);
+	bounce->put_off++;
+	queue_report_later(bounce->queue, batch, when);
+}
+
+/* A disk that is full may have room again: no administrator need look after this. */
+static void
+put_off_unwritten(struct bounce *bounce, struct envelope *batch, const struct envelope *about,
+    const struct error *why)
+{
+	log_write(LOG_LEVEL_WARNING, "bounce", "%s: the report is put off: %s", batch->queue_id,
+	    why->text);
+	put_off(bounce, batch, about, clock_now() + UNWRITTEN_WAIT);
+}
+
+static void
+tell(struct bounce *bounce, struct envelope *batch, const struct envelope *about,
+    struct content *content)
+{
+	struct report report;
+	struct error err;
+
+	if (!report_make(&report, bounce->queue, bounce->config, about, content, &err)) {
+		put_off_unwritten(bounce, batch, about, &err);
+		return;
+	}
+	bounce->reported++;
+	storm_told(bounce->storm, &about->reverse_path, clock_now());
+	log_report(about, report.envelope);
+	queue_reported(bounce->queue, batch, report.envelope, report.content);
+	content_unref(report.content);
+}
+
+/* RFC 5321 4.5.5: a report about a report would go round for ever.  Only a failure is kept
+ * for that; a delay or a success that nobody hears of is no loss. */
+static void
+end_untold(struct bounce *bounce, struct envelope *batch, const struct envelope *about)
+{
+	if (about != NULL && worst_of(about) == DSN_FAILED) {
+		park(bounce, batch, "null sender: nobody can be told");
+		return;
+	}
+	bounce->unwanted++;
+	queue_reported(bounce->queue, batch, NULL, NULL);
+}
+
+/* --- storms --- */
+
+static void
+tell_several(struct bounce *bounce, const struct digest *digest, struct envelope *const *about)
+{
+	struct report report;
+	struct error err;
+
+	if (!report_make_digest(&report, bounce->queue, bounce->config, about, digest->count,
+	    &err)) {
+		for (size_t i = 0; i < digest->count; i++)
+			put_off_unwritten(bounce, digest->batches[i], about[i], &err);
+		return;
+	}
+	bounce->digest_count++;
+	bounce->reported += digest->count;
+	storm_told(bounce->storm, &digest->sender, clock_now());
+	for (size_t i = 0; i < digest->count; i++)
+		log_report(about[i], report.envelope);
+	queue_reported_many(bounce->queue, digest->batches, digest->count, report.envelope,
+	    report.content);
+	content_unref(report.content);
+}
+
+static void
+free_digest(struct bounce *bounce, struct digest *digest)
+{
+	bounce->gathered -= digest->count;
+	LIST_REMOVE(digest, entry);
+	free(digest->batches);
+	free(digest);
+}
+
+static void
+end_digest(struct bounce *bounce, struct digest *digest)
+{
+	struct envelope **about = mem_array(digest->count, sizeof(*about));
+
+	for (size_t i = 0; i < digest->count; i++)
+		about[i] = wanted(digest->batches[i]);
+	storm_settled(bounce->storm, &digest->sender, digest->count);
+	if (digest->count == 1)
+		tell(bounce, digest->batches[0], about[0], digest->content);
+	else
+		tell_several(bounce, digest, about);
+	for (size_t i = 0; i < digest->count; i++)
+		envelope_free(about[i]);
+	free(about);
+	free_digest(bounce, digest);
+}
+
+static void
+end_digests(struct bounce *bounce)
+{
+	struct digest *digest;
+
+	while ((digest = LIST_FIRST(&bounce->digests)) != NULL)
+		end_digest(bounce, digest);
+}
+
+static struct digest *
+digest_of(struct bounce *bounce, const struct address *sender)
+{
+	struct digest *digest;
+
+	LIST_FOREACH(digest, &bounce->digests, entry)
+		if (address_equal(&digest->sender, sender))
+			return digest;
+	digest = mem_zalloc(sizeof(*digest));
+	digest->sender = *sender;
+	LIST_INSERT_HEAD(&bounce->digests, digest, entry);
+	return digest;
+}
+
+static void
+gather(struct bounce *bounce, struct envelope *batch, struct content *content)
+{
+	const struct timeval wait = { .tv_sec = GATHER_SECONDS };
+	struct digest *digest = digest_of(bounce, &batch->reverse_path);
+
+	if (digest->count == 0)
+		digest->content = content;
+	digest->batches = mem_grow(digest->batches, digest->count + 1, sizeof(*digest->batches));
+	digest->batches[digest->count++] = batch;
+	if (++bounce->gathered >= GATHER_MAX)
+		end_digests(bounce);
+	else if (digest->count >= storm_owed(bounce->storm, &digest->sender))
+		end_digest(bounce, digest);
+	else if (!evtimer_pending(bounce->timer, NULL))
+		evtimer_add(bounce->timer, &wait);
+}
+
+static void
+on_timer(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	end_digests(arg);
 }
 
 void
-bounce_report(void *owner, struct envelope *failed, struct content *content)
+bounce_report(void *owner, struct envelope *batch, struct content *content)
 {
 	struct bounce *bounce = owner;
-	struct envelope *about = wanted(failed);
-	char queue_id[QUEUE_ID_MAX + 1];
-	struct content *text;
-	struct error err;
+	struct envelope *about = wanted(batch);
+	int64_t when;
 
-	/* RFC 5321 4.5.5: a report about a report would go round for ever. */
-	if (address_is_null(&failed->reverse_path)) {
-		park(bounce, failed, "null sender: nobody can be told");
-		goto done;
-	}
-	if (about == NULL) {
-		bounce->unwanted++;
-		queue_reported(bounce->queue, failed, NULL, NULL);
-		goto done;
-	}
-	queue_new_id(bounce->queue, queue_id);
-	text = content_new(bounce->config->state_directory);
-	if (write_report(bounce, about, queue_id, content, text, &err)) {
-		bounce->reported++;
-		maillog_report(failed->queue_id, queue_id);
-		queue_reported(bounce->queue, failed,
-		    report_envelope(bounce, about, queue_id, text), text);
+	if (about == NULL || address_is_null(&batch->reverse_path)) {
+		end_untold(bounce, batch, about);
 	} else {
-		park(bounce, failed, err.text);
+		switch (storm_judge(bounce->storm, &batch->reverse_path, clock_now(), &when)) {
+		case STORM_TELL:
+			tell(bounce, batch, about, content);
+			break;
+		case STORM_LATER:
+			put_off(bounce, batch, about, when);
+			break;
+		case STORM_GATHER:
+			gather(bounce, batch, content);
+			break;
+		}
 	}
-	content_unref(text);
-done:
 	envelope_free(about);
 }
 
@@ -131,8 +308,12 @@ bounce_new(struct loop *loop, struct queue *queue)
 {
 	struct bounce *bounce = mem_zalloc(sizeof(*bounce));
 
-	(void)loop;	/* each report is made at once */
 	bounce->queue = queue;
+	bounce->storm = storm_new(&limits);
+	bounce->timer = evtimer_new(loop_base(loop), on_timer, bounce);
+	if (bounce->timer == NULL)
+		abort();	/* memory is out */
+	LIST_INIT(&bounce->digests);
 	return bounce;
 }
 
@@ -164,8 +345,8 @@ abandon(void *self, void *prepared)
 static bool
 drain(void *self)
 {
-	(void)self;
-	return true;	/* nothing is ever left open between two calls */
+	end_digests(self);	/* nothing is ever left open but these */
+	return true;
 }
 
 static json_t *
@@ -173,17 +354,24 @@ status(void *self)
 {
 	const struct bounce *bounce = self;
 
-	return json_pack("{s:I, s:I, s:I}", "reported", (json_int_t)bounce->reported,
-	    "unwanted", (json_int_t)bounce->unwanted, "parked", (json_int_t)bounce->parked);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I}", "reported", (json_int_t)bounce->reported,
+	    "unwanted", (json_int_t)bounce->unwanted, "parked", (json_int_t)bounce->parked,
+	    "put_off", (json_int_t)bounce->put_off, "digests", (json_int_t)bounce->digest_count);
 }
 
 static void
 destroy(void *self)
 {
 	struct bounce *bounce = self;
+	struct digest *digest;
 
 	if (bounce == NULL)
 		return;
+	/* What was gathered is the queue's again: it stays owed. */
+	while ((digest = LIST_FIRST(&bounce->digests)) != NULL)
+		free_digest(bounce, digest);
+	event_free(bounce->timer);
+	storm_free(bounce->storm);
 	config_unref(bounce->config);
 	free(bounce);
 }

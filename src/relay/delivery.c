@@ -1,117 +1,128 @@
 /* delivery.c - takes from the queue what is due, and has relays deliver it. */
 #include "relay/delivery.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "conf/config.h"
-#include "net/loop.h"
-#include "net/tls.h"
-#include "relay/destination.h"
-#include "relay/job.h"
-#include "relay/secret.h"
+#include "queue/queue.h"
+#include "relay/budget.h"
+#include "relay/delivery_parts.h"
+#include "relay/router.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct delivery {
-	struct loop *loop;
-	struct queue *queue;
-	struct resolver *resolver;
-	struct destination *current;	/* NULL: no relay is configured */
-	struct destination **retired;	/* of earlier configurations, until their sessions end */
-	size_t retired_count;
-	struct destination_record **records;	/* of every relay since the start, by name */
-	size_t record_count;
-	bool draining;
-	struct job_list homeless;	/* came while there is no relay, or at stop */
-	struct loop_task end_homeless;
-	struct job_counts homeless_counts;
-};
+#define HOMELESS_WAIT	3600	/* seconds; a reload that helps makes it due at once */
+
+size_t
+delivery_find(const struct delivery *delivery, const char *name)
+{
+	for (size_t i = 0; i < delivery->relay_count; i++)
+		if (strcmp(relay_record(delivery->relays[i])->name, name) == 0)
+			return i;
+	return SIZE_MAX;
+}
+
+/* --- what outlives a configuration --- */
+
+static void
+read_kept(const struct delivery *delivery, struct relay_record *record)
+{
+	char name[64], *text;
+
+	snprintf(name, sizeof(name), "paused:%.*s", RELAY_NAME_MAX, record->name);
+	text = queue_kept(delivery->house.queue, name);
+	record->paused = text != NULL;
+	free(text);
+}
+
+/* Before the limits are set it says nothing, so it is read behind that. */
+static void
+read_rate(const struct delivery *delivery, struct relay_record *record)
+{
+	char name[64], *text;
+
+	snprintf(name, sizeof(name), "rate:%.*s", RELAY_NAME_MAX, record->name);
+	text = queue_kept(delivery->house.queue, name);
+	/* What cannot be read was of another version: it is counted anew. */
+	if (text != NULL && !rate_read(&record->rate, text))
+		queue_keep(delivery->house.queue, name, "");
+	free(text);
+}
+
+static struct relay_record *
+find_record(const struct delivery *delivery, const char *name)
+{
+	for (size_t i = 0; i < delivery->record_count; i++)
+		if (strcmp(delivery->records[i]->name, name) == 0)
+			return delivery->records[i];
+	return NULL;
+}
+
+static struct relay *
+make_relay(struct delivery *delivery, struct relay_params *params)
+{
+	struct relay_record *record = find_record(delivery, params->relay->name);
+	bool is_new = record == NULL;
+	struct relay *relay;
+
+	if (is_new) {
+		record = mem_zalloc(sizeof(*record));
+		record->name = mem_strdup(params->relay->name);
+		delivery->records = mem_grow(delivery->records, delivery->record_count + 1,
+		    sizeof(struct relay_record *));
+		delivery->records[delivery->record_count++] = record;
+		read_kept(delivery, record);
+	}
+	relay = relay_new(&delivery->house, params, record);
+	if (is_new)
+		read_rate(delivery, record);
+	return relay;
+}
+
+static void
+free_record(struct relay_record *record)
+{
+	free(record->name);
+	free(record);
+}
 
 /* --- configuration --- */
 
-static bool
-same_hosts(const struct relay_config *a, const struct relay_config *b)
+struct prepared {
+	struct relay_params *params;
+	size_t count;
+};
+
+static void
+abandon(void *self, void *prepared)
 {
-	if (a->host_count != b->host_count)
-		return false;
-	for (size_t i = 0; i < a->host_count; i++)
-		if (!text_equal(a->hosts[i].name, b->hosts[i].name) ||
-		    a->hosts[i].port != b->hosts[i].port)
-			return false;
-	return true;
-}
+	struct prepared *next = prepared;
 
-static bool
-same_relay(const struct destination_params *old, const struct destination_params *next)
-{
-	const struct relay_config *a = old->relay, *b = next->relay;
-
-	return strcmp(a->name, b->name) == 0 && same_hosts(a, b) && a->tls == b->tls &&
-	    a->tls_verify == b->tls_verify && a->tls_min_version == b->tls_min_version &&
-	    strcmp(a->tls_ca_file, b->tls_ca_file) == 0 && a->auth == b->auth &&
-	    strcmp(a->username, b->username) == 0 && strcmp(a->helo, b->helo) == 0 &&
-	    a->max_connections == b->max_connections &&
-	    a->max_messages_per_connection == b->max_messages_per_connection &&
-	    a->idle_timeout == b->idle_timeout && a->connect_timeout == b->connect_timeout &&
-	    old->secret.len == next->secret.len &&
-	    memcmp(buf_octets(&old->secret), buf_octets(&next->secret), old->secret.len) == 0;
-}
-
-static bool
-prepare_relay(struct destination_params *params, struct error *err)
-{
-	const struct relay_config *relay = params->relay;
-	const struct tls_client_params tls = { .verify = relay->tls_verify,
-	    .ca_file = relay->tls_ca_file, .min_version = relay->tls_min_version };
-
-	if (relay->tls != CONFIG_TLS_NONE) {
-		params->tls = tls_client_new(&tls, err);
-		if (params->tls == NULL)
-			return false;
-	}
-	return relay->username[0] == '\0' || secret_read(relay->password, &params->secret, err);
+	(void)self;
+	for (size_t i = 0; i < next->count; i++)
+		relay_params_free(&next->params[i]);
+	free(next->params);
+	free(next);
 }
 
 static void *
 prepare(void *self, const struct config *next, struct error *err)
 {
-	struct destination_params *params = mem_zalloc(sizeof(*params));
+	struct prepared *prepared = mem_zalloc(sizeof(*prepared));
 
-	(void)self;
-	params->config = config_ref(next);
-	params->relay = next->relay;
-	if (params->relay == NULL || prepare_relay(params, err))
-		return params;
-	error_prefix(err, "%s:%u: relay %s", next->path, params->relay->line, params->relay->name);
-	destination_params_free(params);
-	free(params);
-	return NULL;
-}
-
-static struct destination_record *
-find_record(struct delivery *delivery, const char *name)
-{
-	struct destination_record *record;
-
-	for (size_t i = 0; i < delivery->record_count; i++)
-		if (strcmp(delivery->records[i]->name, name) == 0)
-			return delivery->records[i];
-	record = mem_zalloc(sizeof(*record));
-	record->name = mem_strdup(name);
-	delivery->records = mem_grow(delivery->records, delivery->record_count + 1,
-	    sizeof(struct destination_record *));
-	delivery->records[delivery->record_count++] = record;
-	return record;
-}
-
-static void
-free_record(struct destination_record *record)
-{
-	free(record->name);
-	free(record);
+	prepared->params = mem_array(next->relay_count, sizeof(*prepared->params));
+	for (size_t i = 0; i < next->relay_count; i++) {
+		if (!relay_params_prepare(&prepared->params[i], next, &next->relays[i], err)) {
+			abandon(self, prepared);
+			return NULL;
+		}
+		prepared->count++;
+	}
+	return prepared;
 }
 
 /* Frees what has no session any more. */
@@ -119,55 +130,142 @@ static void
 prune(struct delivery *delivery)
 {
 	for (size_t i = 0; i < delivery->retired_count;) {
-		struct destination *destination = delivery->retired[i];
+		struct relay *relay = delivery->retired[i];
 
-		if (!destination_is_empty(destination)) {
+		if (!relay_is_empty(relay)) {
 			i++;
 			continue;
 		}
 		delivery->retired[i] = delivery->retired[--delivery->retired_count];
-		destination_free(destination);
+		relay_free(relay);
 	}
 }
 
 static void
-retire(struct delivery *delivery, struct destination *destination, struct destination *heir)
+retire(struct delivery *delivery, struct relay *relay)
 {
-	destination_retire(destination, heir);
+	relay_retire(relay);
 	delivery->retired = mem_grow(delivery->retired, delivery->retired_count + 1,
-	    sizeof(struct destination *));
-	delivery->retired[delivery->retired_count++] = destination;
+	    sizeof(struct relay *));
+	delivery->retired[delivery->retired_count++] = relay;
 }
 
+/* The one that goes on under the next configuration, taken out of the old ones; or NULL. */
+static struct relay *
+keep_relay(struct delivery *delivery, struct relay_params *params)
+{
+	size_t i = delivery_find(delivery, params->relay->name);
+	struct relay *relay;
+
+	if (i == SIZE_MAX || !relay_params_equal(relay_params(delivery->relays[i]), params))
+		return NULL;
+	relay = delivery->relays[i];
+	delivery->relays[i] = delivery->relays[--delivery->relay_count];
+	relay_refresh(relay, params);
+	return relay;
+}
+
+static void
+switch_relays(struct delivery *delivery, struct prepared *next)
+{
+	struct relay **relays = mem_array(next->count, sizeof(struct relay *));
+
+	for (size_t i = 0; i < next->count; i++)
+		relays[i] = keep_relay(delivery, &next->params[i]);
+	for (size_t i = 0; i < delivery->relay_count; i++)
+		retire(delivery, delivery->relays[i]);
+	free(delivery->relays);
+	delivery->relays = relays;
+	for (size_t i = 0; i < next->count; i++)
+		if (relays[i] == NULL)
+			relays[i] = make_relay(delivery, &next->params[i]);
+	delivery->relay_count = next->count;
+}
+
+/* All that waits in memory goes through the new routes. */
 static void
 commit(void *self, void *prepared, const struct config *next)
 {
 	struct delivery *delivery = self;
-	struct destination_params *params = prepared;
-	struct destination *old = delivery->current;
+	struct job_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
+	struct prepared *relays = prepared;
+	struct job *job;
 
-	(void)next;
-	/* Without a relay there is no submission: what is left waits for the one that was. */
-	if (params->relay == NULL) {
-		destination_params_free(params);
-	} else if (old != NULL && same_relay(destination_params(old), params)) {
-		destination_refresh(old, params);
-	} else {
-		delivery->current = destination_new(delivery->loop, delivery->resolver, params,
-		    find_record(delivery, params->relay->name));
-		if (old != NULL)
-			retire(delivery, old, delivery->current);
+	for (size_t i = 0; i < delivery->relay_count; i++)
+		relay_take_waiting(delivery->relays[i], &waiting);
+	switch_relays(delivery, relays);
+	config_unref(delivery->config);
+	delivery->config = config_ref(next);
+	while ((job = TAILQ_FIRST(&waiting)) != NULL) {
+		TAILQ_REMOVE(&waiting, job, entry);
+		delivery_place(delivery, job);
 	}
-	free(params);
+	free(relays->params);
+	free(relays);
 	prune(delivery);
+	loop_defer(delivery->house.loop, &delivery->weigh);
+}
+
+/* --- whether any relay takes mail --- */
+
+/* Mail goes there by a route, by default, or by hand. */
+static bool
+is_used(const struct delivery *delivery, const struct relay *relay)
+{
+	const struct config *config = delivery->config;
+	const char *name = relay_params(relay)->relay->name;
+
+	if (relay_record(relay)->chosen ||
+	    (config->relay != NULL && strcmp(config->relay->name, name) == 0))
+		return true;
+	for (size_t i = 0; i < config->route_count; i++)
+		if (strcmp(config->routes[i].relay, name) == 0)
+			return true;
+	return false;
+}
+
+/* Microseconds without any; INT64_MAX: until something is changed by hand.  What was rerouted
+ * by an earlier run may wait for a relay that nothing else uses: a pause of all the others
+ * does not hold it. */
+static int64_t
+shortest_wait(const struct delivery *delivery)
+{
+	int64_t shortest = INT64_MAX, spare = INT64_MAX;
+
+	for (size_t i = 0; i < delivery->relay_count && shortest > 0; i++) {
+		int64_t wait = relay_wait(delivery->relays[i]);
+		int64_t *least = is_used(delivery, delivery->relays[i]) ? &shortest : &spare;
+
+		if (wait < *least)
+			*least = wait;
+	}
+	return shortest == INT64_MAX ? spare : shortest;
 }
 
 static void
-abandon(void *self, void *prepared)
+weigh(void *owner)
 {
-	(void)self;
-	destination_params_free(prepared);
-	free(prepared);
+	struct delivery *delivery = owner;
+	int64_t wait = shortest_wait(delivery), until = 0;
+
+	if (delivery->draining)
+		return;
+	if (wait == INT64_MAX)
+		until = INT64_MAX;
+	else if (wait > 0)
+		until = clock_now() + (wait + 999999) / 1000000;
+	if (until == delivery->held_until)
+		return;
+	delivery->held_until = until;
+	queue_hold_back(delivery->house.queue, until);
+}
+
+static void
+on_change(void *owner)
+{
+	struct delivery *delivery = owner;
+
+	loop_defer(delivery->house.loop, &delivery->weigh);
 }
 
 /* --- mail --- */
@@ -177,7 +275,7 @@ on_homeless(void *owner)
 {
 	struct delivery *delivery = owner;
 	const struct status status = status_local("4.3.5", "no relay is configured");
-	const struct job_attempt attempt = { .relay = "none", .conn_use = 1 };
+	const struct job_attempt how = { .relay = "none", .conn_use = 1 };
 	struct job *job;
 
 	while ((job = TAILQ_FIRST(&delivery->homeless)) != NULL) {
@@ -185,7 +283,8 @@ on_homeless(void *owner)
 		if (delivery->draining)
 			job_return(job);
 		else
-			job_fail(job, &status, &attempt, &delivery->homeless_counts);
+			job_postpone(job, &status, &how, clock_now() + HOMELESS_WAIT,
+			    &delivery->homeless_counts);
 	}
 }
 
@@ -194,11 +293,12 @@ delivery_new(struct loop *loop, struct queue *queue, struct resolver *resolver)
 {
 	struct delivery *delivery = mem_zalloc(sizeof(*delivery));
 
-	delivery->loop = loop;
-	delivery->queue = queue;
-	delivery->resolver = resolver;
+	delivery->house = (struct relay_house){ .loop = loop, .queue = queue,
+	    .resolver = resolver, .budget = budget_new(loop, 0), .on_change = on_change,
+	    .owner = delivery };
 	TAILQ_INIT(&delivery->homeless);
 	delivery->end_homeless = (struct loop_task){ .run = on_homeless, .owner = delivery };
+	delivery->weigh = (struct loop_task){ .run = weigh, .owner = delivery };
 	return delivery;
 }
 
@@ -206,21 +306,68 @@ void
 delivery_dispatch(void *owner, struct envelope *batch, struct content *content)
 {
 	struct delivery *delivery = owner;
-	size_t total = batch->recipient_count, count;
 
 	prune(delivery);
-	for (size_t first = 0; first < total; first += count) {
-		struct job *job;
+	delivery_place(delivery, job_new(delivery->house.queue, batch, content, 0,
+	    batch->recipient_count));
+}
 
-		count = total - first < JOB_RECIPIENTS_MAX ? total - first : JOB_RECIPIENTS_MAX;
-		job = job_new(delivery->queue, batch, content, first, count);
-		if (delivery->current != NULL && !delivery->draining) {
-			destination_add(delivery->current, job);
-			continue;
-		}
-		TAILQ_INSERT_TAIL(&delivery->homeless, job, entry);
-		loop_defer(delivery->loop, &delivery->end_homeless);
-	}
+void
+delivery_flush(struct delivery *delivery)
+{
+	for (size_t i = 0; i < delivery->relay_count; i++)
+		relay_flush(delivery->relays[i]);
+	on_change(delivery);
+}
+
+/* --- for the control socket --- */
+
+bool
+delivery_has_relay(struct delivery *delivery, const char *name)
+{
+	size_t i = delivery_find(delivery, name);
+
+	if (i == SIZE_MAX)
+		return false;
+	/* Mail may have been held back for the others. */
+	if (!relay_record(delivery->relays[i])->chosen)
+		on_change(delivery);
+	relay_record(delivery->relays[i])->chosen = true;
+	return true;
+}
+
+const struct relay_params *
+delivery_relay_params(const struct delivery *delivery, const char *name)
+{
+	size_t i = delivery_find(delivery, name);
+
+	return i != SIZE_MAX ? relay_params(delivery->relays[i]) : NULL;
+}
+
+static void
+on_retried(void *arg, uint64_t changed, const struct error *err)
+{
+	/* What could not be made due now comes by itself, later. */
+	(void)arg;
+	(void)changed;
+	(void)err;
+}
+
+bool
+delivery_pause(struct delivery *delivery, const char *name, bool pause)
+{
+	size_t i = delivery_find(delivery, name);
+	const struct queue_filter filter = { .state = "deferred", .relay = name };
+
+	if (i == SIZE_MAX)
+		return false;
+	relay_pause(delivery->relays[i], pause);
+	on_change(delivery);
+	if (pause)
+		return true;
+	/* What was postponed because of the pause. */
+	queue_act(delivery->house.queue, QUEUE_RETRY, &filter, NULL, on_retried, NULL);
+	return true;
 }
 
 /* --- stop and status --- */
@@ -232,32 +379,14 @@ drain(void *self)
 	bool done = true;
 
 	delivery->draining = true;
-	if (delivery->current != NULL)
-		done = destination_drain(delivery->current);
+	on_homeless(delivery);
+	for (size_t i = 0; i < delivery->relay_count; i++)
+		if (!relay_drain(delivery->relays[i]))
+			done = false;
 	for (size_t i = 0; i < delivery->retired_count; i++)
-		if (!destination_drain(delivery->retired[i]))
+		if (!relay_drain(delivery->retired[i]))
 			done = false;
 	return done;
-}
-
-static json_t *
-relay_status(const struct destination *destination, const struct destination_record *record)
-{
-	struct destination_state state = destination_state(destination);
-	json_t *object = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-	    "sessions", (json_int_t)state.sessions, "busy", (json_int_t)state.busy,
-	    "idle", (json_int_t)state.idle, "waiting", (json_int_t)state.waiting,
-	    "suspended_seconds", (json_int_t)state.suspended,
-	    "delivered", (json_int_t)record->counts.delivered,
-	    "deferred", (json_int_t)record->counts.deferred,
-	    "failed", (json_int_t)record->counts.failed);
-	bool faulty = record->last_fault.text[0] != '\0';
-
-	json_object_set_new(object, "last_fault", faulty ?
-	    json_string(record->last_fault.text) : json_null());
-	json_object_set_new(object, "last_fault_at", faulty ?
-	    json_integer(record->last_fault_at) : json_null());
-	return object;
 }
 
 /* By name: {"smarthost": {"sessions": 1, ...}}. */
@@ -266,14 +395,19 @@ status(void *self)
 {
 	struct delivery *delivery = self;
 	json_t *object = json_object();
-	const char *name;
 
-	if (delivery->current != NULL) {
-		name = destination_params(delivery->current)->relay->name;
-		json_object_set_new(object, name,
-		    relay_status(delivery->current, find_record(delivery, name)));
-	}
+	for (size_t i = 0; i < delivery->relay_count; i++)
+		json_object_set_new(object, relay_record(delivery->relays[i])->name,
+		    relay_json(delivery->relays[i]));
 	return object;
+}
+
+static void
+free_relays(struct relay **relays, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		relay_free(relays[i]);
+	free(relays);
 }
 
 static void
@@ -284,18 +418,19 @@ destroy(void *self)
 
 	if (delivery == NULL)
 		return;
-	destination_free(delivery->current);
-	for (size_t i = 0; i < delivery->retired_count; i++)
-		destination_free(delivery->retired[i]);
+	free_relays(delivery->relays, delivery->relay_count);
+	free_relays(delivery->retired, delivery->retired_count);
 	while ((job = TAILQ_FIRST(&delivery->homeless)) != NULL) {
 		TAILQ_REMOVE(&delivery->homeless, job, entry);
 		job_free(job);
 	}
-	loop_cancel(delivery->loop, &delivery->end_homeless);
+	loop_cancel(delivery->house.loop, &delivery->end_homeless);
+	loop_cancel(delivery->house.loop, &delivery->weigh);
 	for (size_t i = 0; i < delivery->record_count; i++)
 		free_record(delivery->records[i]);
 	free(delivery->records);
-	free(delivery->retired);
+	budget_free(delivery->house.budget);
+	config_unref(delivery->config);
 	free(delivery);
 }
 

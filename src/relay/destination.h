@@ -1,8 +1,7 @@
-/* destination.h - what limits count by: one relay, the jobs that wait for it, its sessions. */
+/* destination.h - what limits count by: the hosts of a relay, or the MX of one domain. */
 #ifndef HERALD_RELAY_DESTINATION_H
 #define HERALD_RELAY_DESTINATION_H
 
-#include "base/buf.h"
 #include "mail/status.h"
 #include "relay/job.h"
 
@@ -10,74 +9,66 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct config;
 struct destination;
-struct loop;
-struct relay_config;
-struct resolver;
+struct json_t;
+struct next_hop;
+struct relay;
+struct relay_params;
+struct route_memory;
 struct session;
-struct tls_context;
 
-/* What is prepared for it, all that can fail.  Consumed by destination_new(). */
-struct destination_params {
-	const struct config *config;	/* a reference */
-	const struct relay_config *relay;	/* of that config */
-	struct tls_context *tls;	/* a reference, or NULL without TLS */
-	struct buf secret;		/* ended by a NUL that is not counted; empty without AUTH */
-};
-
-/* Outlives the destination: it stays when a reload makes a new one for the same relay. */
-struct destination_record {
-	char *name;			/* owned */
-	struct job_counts counts;
-	struct status last_fault;	/* text empty: none so far */
-	int64_t last_fault_at;		/* Unix seconds */
-};
-
-void destination_params_free(struct destination_params *params);
-
-struct destination *destination_new(struct loop *loop, struct resolver *resolver,
-    struct destination_params *params, struct destination_record *record);
+/* domain: of the recipients, for MX; NULL: the hosts of the relay. */
+struct destination *destination_new(struct relay *relay, const char *domain);
 /* Sessions are cut off; jobs are let go without a word to the queue. */
 void destination_free(struct destination *destination);	/* NULL is allowed */
 
-void destination_add(struct destination *destination, struct job *job);	/* consumes the job */
-
-/* A reload: what waits goes to `heir`, sessions end with the mail they are at. */
-void destination_retire(struct destination *destination, struct destination *heir);
-/* A reload that changed nothing here: keeps all, with fresh certificates for new sessions. */
-void destination_refresh(struct destination *destination, struct destination_params *params);
-/* At stop: what waits goes back to the queue.  True once no transaction is open. */
-bool destination_drain(struct destination *destination);
-bool destination_is_empty(const struct destination *destination);	/* no session left */
-
-const struct destination_params *destination_params(const struct destination *destination);
+/* Consumes the job.  What cannot be sent soon goes back to the queue when the turn ends. */
+void destination_add(struct destination *destination, struct job *job);
+void destination_schedule(struct destination *destination);	/* something has changed */
+void destination_take_waiting(struct destination *destination, struct job_list *out);
+void destination_retire(struct destination *destination);	/* no new session, no new mail */
+bool destination_drain(struct destination *destination);	/* as relay_drain() */
+void destination_flush(struct destination *destination);
+bool destination_has_sessions(const struct destination *destination);
+/* Nothing waits, nothing is open; and, unless `place_is_wanted`, nothing is known of it that
+ * matters. */
+bool destination_is_idle(const struct destination *destination, bool place_is_wanted);
+const char *destination_domain(const struct destination *destination);	/* "" for hosts */
 
 struct destination_state {
 	size_t waiting, sessions, busy, idle;
+	unsigned window;
 	unsigned suspended;		/* seconds that are left */
+	int64_t throttle_us;		/* pause between two mails */
 };
 struct destination_state destination_state(const struct destination *destination);
+struct json_t *destination_json(const struct destination *destination);	/* a new reference */
 
 /* --- for session.c --- */
 
-struct loop *destination_loop(const struct destination *destination);
-struct resolver *destination_resolver(const struct destination *destination);
+struct relay *destination_relay(const struct destination *destination);
+struct route_memory *destination_memory(struct destination *destination);
 struct job_counts *destination_counts(struct destination *destination);
-struct job *destination_take(struct destination *destination);	/* the next job, or NULL */
-/* A session that was used before ended under it: it is the next again. */
-void destination_put_back(struct destination *destination, struct job *job);
-/* A session can take mail: whatever was wrong with the relay is over, unless sessions were
- * refused that were ready, too: then only a delivery proves it. */
+/* The next job, or NULL.  behind: of a session whose last mail has no answer yet; it gets
+ * one only where no other session is free for it. */
+struct job *destination_take(struct destination *destination, bool behind);
+/* Not ended after all: it is the next again.  unused: it does not count in the rates. */
+void destination_put_back(struct destination *destination, struct job *job, bool unused);
+/* A session can take mail: whatever was wrong is over, unless sessions were refused that
+ * were ready, too: then only a delivery proves it. */
 void destination_ready(struct destination *destination);
 void destination_delivered(struct destination *destination);
-/* No address of the relay gave a session, or it gave one that takes no mail.  Where no other
- * session works either, all jobs that wait get this transient status, so that one attempt
- * serves them all; the next one waits for a while, and longer where the relay did not like
- * our account. */
+void destination_answered(struct destination *destination);	/* whatever it said */
+/* The peer asks for less: 421, 450 4.7.0 and their like; or a session was lost in a mail. */
+void destination_slow_down(struct destination *destination, bool throttle);
+
+/* No address gave a session, or it gave one that takes no mail.  Of a relay of ours: what
+ * waits is postponed, and not charged.  Of a domain's MX: it is the attempt of what waits. */
 struct destination_fault {
 	const struct status *status;
-	const char *relay;		/* the place tried last */
+	const char *relay;		/* the place tried last; "none" */
+	const char *tls;		/* conn_tls_text() there, or "" */
+	const char *step;		/* what was answered, a constant text; "" */
 	int64_t setup_us;
 	bool auth_refused;
 	bool was_ready;			/* the session was, and is refused all the same */
@@ -85,5 +76,13 @@ struct destination_fault {
 void destination_failed(struct destination *destination, struct session *session,
     const struct destination_fault *fault);
 void destination_forget(struct destination *destination, struct session *session);
+
+/* Its hosts offer CHUNKING and do not know BDAT: no more of it, until a reload. */
+void destination_forgo_bdat(struct destination *destination);
+bool destination_takes_bdat(const struct destination *destination);
+
+/* Under opportunistic TLS: places whose handshake failed get mail in clear for a while. */
+void destination_set_clear(struct destination *destination, const struct next_hop *hop);
+bool destination_is_clear(const struct destination *destination, const struct next_hop *hop);
 
 #endif

@@ -16,10 +16,11 @@ enum session_state {
  * idle_timeout.  It ends and frees itself, saying destination_forget() before. */
 struct session *session_new(struct destination *destination);
 enum session_state session_state(const struct session *session);
-void session_wake(struct session *session);	/* when idle: there is a job */
-/* Takes no job any more: ends now, or after the transaction that is open. */
+/* There is a job: for one that is idle, or waits for the reply to its last mail alone. */
+void session_wake(struct session *session);
+/* Takes no job any more: ends now, or after the transactions that are open. */
 void session_retire(struct session *session);
-/* At once; an open transaction is cut off without a word to the queue. */
+/* At once; open transactions are cut off without a word to the queue. */
 void session_abort(struct session *session);
 
 #endif

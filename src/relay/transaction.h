@@ -10,30 +10,27 @@
 struct destination;
 struct smtp_client;
 
-/* A value; all zero: none was open yet. */
+/* Freed by transaction_free(). */
 struct transaction {
 	struct job *job;		/* recipients not all ended; NULL: it is over */
-	struct job *rest;		/* those of it that are for the next transaction */
-	struct status rest_status;	/* why */
-	struct job_attempt attempt;	/* for the log */
+	struct job *rest;		/* those of it that are for another transaction */
+	struct job_attempt attempt;	/* for the queue and the log; its texts are below */
+	char tls[40];
 	int64_t started_us;		/* clock_monotonic_us() */
 	bool delivered;			/* to one recipient at least */
+	bool used;			/* something was said about the mail itself */
 };
 
-/* Consumes the job; `attempt` without its transmission_us. */
-void transaction_begin(struct transaction *transaction, struct job *job,
-    const struct job_attempt *attempt);
+/* Consumes the job; `attempt` without its transmission_us; its relay and name outlive it. */
+struct transaction *transaction_new(struct job *job, const struct job_attempt *attempt);
 
-/* For on_recipient() of the client: ends the recipient, or keeps it for
- * transaction_give_back() where another try can be made at once (`may_retry`). */
+/* For on_recipient() of the client: ends the recipient, or keeps it for another try, where
+ * this one was none. */
 void transaction_settle(struct transaction *transaction, const struct smtp_client *client,
-    size_t index, const struct status *status, bool may_retry, struct job_counts *counts);
+    size_t index, const struct status *status, struct destination *destination);
 
-/* Once the transaction or the session is over: what was kept is the next of the destination,
- * or, where that takes no more mail, is ended after all. */
-void transaction_give_back(struct transaction *transaction, struct destination *destination,
-    bool takes_mail);
-
+/* Once it is over: what was kept is the next of the destination. */
+void transaction_free(struct transaction *transaction, struct destination *destination);
 void transaction_drop(struct transaction *transaction);	/* without a word to the queue */
 
 #endif

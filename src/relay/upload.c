@@ -12,36 +12,45 @@
 #define BLOCKS_A_TURN	4		/* then the other sessions have their turn */
 
 void
-upload_start(struct upload *upload, struct content *content)
+upload_start(struct upload *upload, struct content *content, bool raw)
 {
-	*upload = (struct upload){ .content = content };
+	*upload = (struct upload){ .content = content, .raw = raw };
+}
+
+static void
+write_block(struct upload *upload, struct conn *conn, const char *block, size_t len)
+{
+	struct buf wire = { 0 };
+
+	if (upload->raw) {
+		conn_write(conn, block, len);
+		return;
+	}
+	if (len > 0)
+		smtp_encode(&upload->encoder, &wire, block, len);
+	else
+		smtp_encode_end(&upload->encoder, &wire);
+	conn_write(conn, buf_octets(&wire), wire.len);
+	buf_free(&wire);
 }
 
 enum upload_result
 upload_continue(struct upload *upload, struct conn *conn, struct error *err)
 {
 	char *block = mem_alloc(BLOCK);
-	struct buf wire = { 0 };
-	enum upload_result result = UPLOAD_GOES_ON;
+	bool failed = false;
 	size_t got = 1;
 
 	for (int i = 0; i < BLOCKS_A_TURN && got > 0 && conn_unsent(conn) < CONN_DRAINED; i++) {
-		if (!content_read(upload->content, upload->offset, block, BLOCK, &got, err)) {
-			result = UPLOAD_FAILED;
+		failed = !content_read(upload->content, upload->offset, block, BLOCK, &got, err);
+		if (failed)
 			break;
-		}
 		upload->offset += got;
-		buf_clear(&wire);
-		if (got > 0)
-			smtp_encode(&upload->encoder, &wire, block, got);
-		else
-			smtp_encode_end(&upload->encoder, &wire);
-		conn_write(conn, buf_octets(&wire), wire.len);
+		write_block(upload, conn, block, got);
 	}
 	free(block);
-	buf_free(&wire);
-	if (result == UPLOAD_FAILED)
-		return result;
+	if (failed)
+		return UPLOAD_FAILED;
 	if (got == 0) {
 		upload->content = NULL;
 		return UPLOAD_DONE;

@@ -4,6 +4,7 @@
 
 #include "proto/smtp_data.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct conn;
@@ -15,6 +16,7 @@ struct upload {
 	struct content *content;	/* borrowed; NULL: no mail data is under way */
 	struct smtp_encoder encoder;
 	uint64_t offset;		/* octets read so far */
+	bool raw;			/* for BDAT: the octets as they are, RFC 3030 */
 };
 
 enum upload_result {
@@ -24,7 +26,7 @@ enum upload_result {
 	UPLOAD_FAILED,			/* the content cannot be read: *err */
 };
 
-void upload_start(struct upload *upload, struct content *content);
+void upload_start(struct upload *upload, struct content *content, bool raw);
 enum upload_result upload_continue(struct upload *upload, struct conn *conn, struct error *err);
 
 #endif

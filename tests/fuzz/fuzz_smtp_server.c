@@ -22,13 +22,23 @@ on_output(void *owner, const char *octets, size_t len)
 	buf_append(&session->output, octets, len);
 }
 
+/* What goes into the store, and out again in a command. */
+static void
+assert_clean(const char *octets, size_t len, size_t limit)
+{
+	assert(len <= limit && (octets != NULL || len == 0));
+	for (size_t i = 0; i < len; i++)
+		assert(octets[i] > ' ' && octets[i] < 0x7f && octets[i] != '=');
+}
+
 static struct status
 on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_params *params)
 {
 	struct session *session = owner;
 	char text[ADDRESS_TEXT_MAX + 1];
 
-	(void)params;
+	assert(address_is_ascii(reverse_path) || params->smtputf8);
+	assert_clean(params->envid, params->envid_len, ENVELOPE_ENVID_MAX);
 	assert(!session->open);
 	session->open = true;
 	buf_appendf(&session->taken, "from <%s>\n", address_text(reverse_path, text));
@@ -36,11 +46,13 @@ on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_
 }
 
 static struct status
-on_rcpt(void *owner, const struct address *forward_path)
+on_rcpt(void *owner, const struct address *forward_path, const struct smtp_rcpt_params *params)
 {
 	struct session *session = owner;
 	char text[ADDRESS_TEXT_MAX + 1];
 
+	assert(params->notify == NOTIFY_NEVER || (params->notify & NOTIFY_NEVER) == 0);
+	assert_clean(params->orcpt, params->orcpt_len, ENVELOPE_ORCPT_MAX);
 	assert(session->open && !session->in_data);
 	if (forward_path->local[0] == 'x')
 		return status_reply(554, "5.7.1", "<%s>: no", address_text(forward_path, text));

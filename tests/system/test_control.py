@@ -4,13 +4,15 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
 
 import pytest
 
 from lib import conf
-from lib.daemon import run
-from lib.net import connect, fetch, free_port, wait_until
-from lib.smtp import message, message_id, submit
+from lib.daemon import program, run
+from lib.net import TIMEOUT, connect, fetch, free_port, wait_until
+from lib.smtp import Client, message, message_id, submit
 
 
 @pytest.fixture
@@ -294,3 +296,68 @@ def test_queue_survives_a_restart(stuck):
     submit(stuck.endpoint, message(ident))
     wait_until(lambda: ident in stuck.sink.idents(), "new mail flows")
     assert len(stuck.herald.queue()) == 1
+
+
+def on_a_terminal(herald, *arguments):
+    """What heraldctl writes where somebody looks at it."""
+    ours, its = os.openpty()
+    with subprocess.Popen([program("heraldctl"), "-s", herald.control, *arguments], stdin=subprocess.DEVNULL, stdout=its) as ctl:
+        os.close(its)
+        text = b""
+        while True:
+            try:
+                text += os.read(ours, 65536)
+            except OSError:                  # the other end is closed
+                break
+        os.close(ours)
+    assert ctl.returncode == 0
+    return text.decode()
+
+
+HOSTILE = "\x1b[31m \u009b1m \u202egnp.exe \u2066 \u200b \ufeff"
+
+
+def test_mail_does_not_command_the_terminal(stuck):
+    """RULES L1: not by its content, and not by an address that shows as another."""
+    stuck.sink.extensions.append("SMTPUTF8")
+    with Client(stuck.endpoint) as client:
+        client.hello()
+        assert client.code("MAIL FROM:<a\u200bnn\u200f@example.org> SMTPUTF8") == 250
+        assert client.code("RCPT TO:<bob@example.net>") == 250
+        assert client.code("DATA") == 354
+        assert client.code(f"Subject: {HOSTILE}\r\n\r\n{HOSTILE}\r\n.") == 250
+    wait_until(lambda: stuck.herald.status()["queue"]["deferred"] == 1, "deferred")
+    ident = stuck.herald.queue()[0]["id"]
+    for words in (["queue", "list"], ["queue", "show", ident], ["trace", ident], ["queue", "show", ident, "--content"],
+                  ["queue", "show", ident, "--headers"], ["--json", "queue", "list"],
+                  ["--json", "queue", "show", ident, "--content"], ["queue", "hold", ident, "--dry-run"]):
+        text = on_a_terminal(stuck.herald, *words)
+        assert len(text) > 10 and not set(HOSTILE.replace("gnp.exe", "")) - set(" [31m") & set(text), (words, text)
+        assert "\u200f" not in text, (words, text)
+    whole = stuck.herald.ctl("queue", "show", ident, "--content").stdout.decode()
+    assert HOSTILE in whole                  # a pipe gets it as it is
+    assert stuck.herald.queue()[0]["sender"] == "a\u200bnn\u200f@example.org"
+
+
+@pytest.mark.parametrize("stays", [True, False])
+@pytest.mark.parametrize("verb", ["queue retry", "queue list", "trace"])
+def test_stop_while_the_queue_is_asked(stuck, verb, stays):
+    """What is asked is answered by the queue when the control socket has gone already."""
+    for _ in range(10):
+        submit(stuck.endpoint, message(), recipients=[f"bob{n}@example.net" for n in range(50)])
+    wait_until(lambda: stuck.herald.status()["queue"]["deferred"] == 500, "all deferred")
+    clients = []
+    for _ in range(40):
+        clients.append(socket.socket(socket.AF_UNIX))
+        clients[-1].connect(stuck.herald.control)
+    # It sees them all, and the signal, in one turn.
+    stuck.herald.signal(signal.SIGSTOP)
+    for client in clients:
+        client.sendall(json.dumps({"verb": verb, "all": True, "what": "bob1@example.net"}).encode() + b"\n")
+        if not stays:
+            client.close()
+    stuck.herald.signal(signal.SIGTERM)
+    stuck.herald.signal(signal.SIGCONT)
+    assert stuck.herald.process.wait(TIMEOUT) == 0
+    for client in clients:
+        client.close()

@@ -2,7 +2,9 @@
 
 import os
 import re
+import ssl
 import subprocess
+import threading
 
 import pytest
 
@@ -199,3 +201,26 @@ def test_standard_error_at_info(start):
     fetch(("127.0.0.1", port))
     assert re.search(r"herald/heraldd\[\d+\]: ", one.log())
     assert "welcome: client=" not in one.log()
+
+
+def test_attempt_line_with_all_its_fields(start, certificates):
+    """conn_use= from the second mail of a connection on, tls= of it, the four delays and their sum."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificates.path("good"))
+    sink = start.py_sink(tls="starttls", context=context)
+    sink.replies["."] = lambda session, taken: threading.Event().wait(0.3) or None
+    relay = start.relay(host=f"localhost:{sink.port}", tls="starttls", tls_ca_file=certificates.ca, max_connections=1)
+    first = submit(relay.endpoint, message())
+    relay.herald.wait_log(rf"{first}: removed")
+    second = submit(relay.endpoint, message())
+    relay.herald.wait_log(rf"{second}: removed")
+    number = r"\d+(?:\.\d+)?"
+    for queue_id, use in ((first, ""), (second, "conn_use=2, ")):
+        line = re.search(rf"smtp\[\d+\]: {queue_id}: (.*)", relay.herald.log()).group(1)
+        match = re.fullmatch(rf"to=<bob@example\.net>, relay=localhost\[[0-9a-f.:]+\]:{sink.port}, {use}delay=({number}), "
+                             rf"delays=({number})/({number})/({number})/({number}), tls=TLSv1\.[23]/verified, dsn=2\.0\.0, "
+                             r"status=sent \(250 2\.0\.0 taken\)", line)
+        assert match, line
+        delay, *parts = map(float, match.groups())
+        assert abs(delay - sum(parts)) <= 0.11 and parts[3] >= 0.29
+        assert (parts[2] > 0) == (use == "")             # the second one found the connection there

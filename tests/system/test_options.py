@@ -99,7 +99,7 @@ def test_test_binds_nothing_and_writes_nothing(start):
     ('queue {\n    max_message_size = "many"\n}\n', 2, "max_message_size"),
     ('quotes books {\n    listen = {"127.0.0.1:3000"}\n    quotes = {"a"}\n    order = "backwards"\n}\n', 4, "order"),
     ('metrics { listen = "127.0.0.1:9725" }\n', 1, "not yet supported"),
-    ('queue {\n    delay_warning = "4h"\n}\n', 2, "not yet supported"),
+    ('queue {\n    delay_warning = "6d"\n}\n', 2, "not less than lifetime"),
 ])
 def test_fault_names_file_and_line(conffile, text, line, word):
     path = conffile("")

@@ -163,6 +163,22 @@ def test_parked_mail_goes_out_on_retry(start):
     relay.herald.wait_empty()
 
 
+def test_history_outlives_the_run(start):
+    """What was delivered is known after a crash; with history off it is not, and what was known goes."""
+    relay = start.relay()
+    ident = submit(relay.endpoint, message(), sender="ann@example.org")
+    relay.herald.wait_empty()
+    relay.herald.kill()
+    relay.herald.start()
+    for what in (ident, "Ann@example.org"):
+        assert [(row["id"], row["fate"]) for row in relay.herald.ask("trace", what)] == [(ident, "sent")]
+    relay.herald.stop()
+    without = start.relay(queue={"history": "0s"}, top={"state": relay.herald.state})
+    submit(without.endpoint, message(), sender="ann@example.org")
+    without.herald.wait_empty()
+    wait_until(lambda: without.herald.ask("trace", "ann@example.org") == [], "the history is gone")
+
+
 def test_started_without_privileges(start):
     """As systemd starts it: already the user, nothing to drop."""
     port = free_port()

@@ -1,11 +1,15 @@
 """TLS to the smarthost (SPEC 4, RULES T, V): a real Postfix with good and bad certificates.  Nothing ever goes in the clear instead."""
 
+import hashlib
+import os
 import re
+import shutil
 import socket
 import ssl
 
 import pytest
 
+from lib import conf, daemon
 from lib.net import free_port, wait_until
 from lib.postfix import Postfix
 from lib.smtp import message, message_id, submit
@@ -188,3 +192,143 @@ def test_handshake_that_hangs(start):
     submit(relay.endpoint, message())
     relay.herald.wait_log(r"status=deferred")
     listener.close()
+
+
+# -- opportunistic
+
+@pytest.mark.parametrize("name", ["good", *BAD])
+def test_opportunistic_encrypts_to_whomever(start, smarthost, certificates, name):
+    relay = start.relay(host=f"localhost:{smarthost.ports['starttls', name]}", tls="opportunistic")
+    ident = message_id()
+    submit(relay.endpoint, message(ident))
+    text = wait_until(lambda: smarthost.delivered(ident), "the message in the mailbox")
+    assert b"using TLSv1." in text
+    relay.herald.wait_log(r"tls=TLSv1\.[23]/encrypted, dsn=2\.0\.0, status=sent")
+
+
+def test_opportunistic_where_it_is_not_offered(start, smarthost):
+    relay = start.relay(host=f"localhost:{smarthost.ports['none']}", tls="opportunistic")
+    ident = message_id()
+    submit(relay.endpoint, message(ident))
+    text = wait_until(lambda: smarthost.delivered(ident), "the message in the mailbox")
+    assert b"using TLSv1." not in text
+
+
+@pytest.mark.parametrize("reply", [b"454 4.7.0 not now", b"502 5.5.1 no", b"500 what"], ids=["454", "502", "500"])
+def test_opportunistic_where_it_is_refused(start, certificates, reply):
+    """T7: in the clear, in the same session, and without a password."""
+    sink = start.py_sink({"STARTTLS": reply}, tls="starttls", context=server_context(certificates))
+    relay = start.relay(host=f"localhost:{sink.port}", tls="opportunistic")
+    submit(relay.endpoint, message())
+    sink.wait_messages(1)
+    assert len(sink.sessions) == 1 and "AUTH" not in sink.sessions[0].verbs()
+
+
+def test_opportunistic_where_the_handshake_fails(start, certificates):
+    """A new connection, in the clear."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("aNULL:@SECLEVEL=0")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    sink = start.py_sink(tls="starttls", context=context)
+    relay = start.relay(host=f"localhost:{sink.port}", tls="opportunistic")
+    submit(relay.endpoint, message())
+    sink.wait_messages(1)
+    assert "STARTTLS" in sink.sessions[0].verbs() and "MAIL" not in sink.sessions[0].verbs()
+    assert "STARTTLS" not in sink.sessions[-1].verbs()
+
+
+# -- a certificate of ours, a fingerprint of theirs, sessions gone on with
+
+class Recording:
+    """A context that remembers of each connection whether it went on with an earlier session, and whose it was."""
+
+    def __init__(self, context):
+        self.context, self.reused, self.peers = context, [], []
+
+    def wrap_socket(self, sock, server_side):
+        done = self.context.wrap_socket(sock, server_side=server_side)
+        self.reused.append(done.session_reused)
+        self.peers.append(done.getpeercert(True))
+        return done
+
+
+def fingerprint(certificates, name):
+    with open(certificates.path(name)[0]) as file:
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read())).hexdigest()
+
+
+def colons(text):
+    return ":".join(text[n:n + 2] for n in range(0, len(text), 2)).upper()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("form", [lambda text: text, lambda text: "sha256:" + text, colons], ids=["hex", "prefix", "colons"])
+def test_fingerprint(start, smarthost, certificates, mode, form):
+    """Of an expired certificate, by no CA that we know: it is that one, so it is the peer."""
+    relay = start.relay(host=f"localhost:{smarthost.ports[mode, 'expired']}", tls=mode,
+                        tls_fingerprint=form(fingerprint(certificates, "expired")))
+    ident = message_id()
+    submit(relay.endpoint, message(ident))
+    wait_until(lambda: smarthost.delivered(ident), "the message in the mailbox")
+    relay.herald.wait_log(r"tls=TLSv1\.[23]/verified, dsn=2\.0\.0, status=sent")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_another_fingerprint(start, smarthost, certificates, mode):
+    """A certificate that would be good, but another: nothing is sent, and the log says which it is."""
+    relay = start.relay(host=f"localhost:{smarthost.ports[mode, 'good']}", tls=mode,
+                        tls_fingerprint=fingerprint(certificates, "renewed"), queue={"retry_min": "1h"})
+    ident = message_id()
+    submit(relay.endpoint, message(ident))
+    relay.herald.wait_log(rf"status=deferred \(.*fingerprint does not match, it is sha256:{fingerprint(certificates, 'good')}")
+    assert smarthost.delivered(ident) is None
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_own_certificate(start, certificates, version):
+    context = server_context(certificates)
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
+    context.load_verify_locations(certificates.ca)
+    recording = Recording(context)
+    sink = start.py_sink(tls="implicit", context=recording)
+    pem, key = certificates.path("client")
+    relay = relay_to(start, sink.port, certificates, "implicit", certificate=pem, private_key=key)
+    submit(relay.endpoint, message())
+    sink.wait_messages(1)
+    with open(pem) as file:
+        assert recording.peers[0] == ssl.PEM_cert_to_DER_cert(file.read())
+
+
+def test_own_key_that_others_may_read(start, certificates):
+    """As with a password: not started with, and -t says so."""
+    pem, key = certificates.path("client")
+    copy = os.path.join(start.directory, "readable.key")
+    shutil.copy(key, copy)
+    os.chmod(copy, 0o644)
+    one = start.herald("", start=False, default_relay="smarthost")
+    one.configure(conf.mail(free_port(), "localhost:465", tls="implicit", certificate=pem, private_key=copy))
+    done = daemon.run("heraldd", "-t", "-c", one.conffile)
+    assert done.returncode == 78 and b"readable.key has mode 0644" in done.stderr
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_resumption(start, certificates, mode, version):
+    """A second connection goes on with the session of the first; another relay to the same place does not."""
+    context = server_context(certificates)
+    context.minimum_version = context.maximum_version = version
+    recording = Recording(context)
+    sink = start.py_sink(tls=mode, context=recording)
+    port = free_port()
+    common = {"host": [f"localhost:{sink.port}"], "tls": mode, "max_messages_per_connection": 1, "connect_timeout": "10s"}
+    start.herald(conf.block("queue", retry_min="1s", retry_max="2s")
+                 + conf.block("submission", "local", listen=[f"127.0.0.1:{port}"])
+                 + conf.block("relay", "smarthost", tls_ca_file=certificates.ca, **common)
+                 + conf.block("relay", "other", tls_verify=False, **common)
+                 + conf.block("route", recipient=["other@example.net"], relay="other"), default_relay="smarthost")
+    for number, recipient in enumerate(["bob", "bob", "other", "other", "bob"], 1):
+        submit(("127.0.0.1", port), message(), recipients=[f"{recipient}@example.net"])
+        sink.wait_messages(number)
+    assert recording.reused == [False, True, False, True, True]

@@ -20,7 +20,7 @@ parse_path(struct address *out, const char *text, size_t len, size_t *used)
 
 	assert_non_null(copy);
 	memcpy(copy, text, len);
-	fault = address_parse_path(out, copy, len, used);
+	fault = address_parse_path(out, copy, len, false, used);
 	free(copy);
 	return fault;
 }
@@ -235,6 +235,117 @@ test_text_and_equality(void **state)
 	assert_string_equal(address_text(&a, text), "");
 }
 
+static enum address_fault
+parse_utf8(struct address *out, const char *text, size_t len)
+{
+	char *copy = malloc(len > 0 ? len : 1);
+	enum address_fault fault;
+	size_t used;
+
+	assert_non_null(copy);
+	memcpy(copy, text, len);
+	fault = address_parse_path(out, copy, len, true, &used);
+	assert_true(fault != ADDRESS_OK || used == len);
+	assert_int_not_equal(fault, ADDRESS_NOT_ASCII);
+	free(copy);
+	return fault;
+}
+
+/* RFC 6531 3.3. */
+static void
+test_utf8_paths(void **state)
+{
+	static const struct {
+		const char *path, *local, *domain;	/* local NULL: a fault of syntax */
+	} rows[] = {
+		{ "<ann@example.org>", "ann", "example.org" },
+		{ "<\xc3\xa9@x>", "\xc3\xa9", "x" },
+		{ "<\xe5\x8f\x91\xe4\xbb\xb6.a@B\xc3\xbc" "cher.Example>",
+		    "\xe5\x8f\x91\xe4\xbb\xb6.a", "b\xc3\xbc" "cher.example" },
+		{ "<\"\xc3\xa9 \\\xc3\xa9\"@x>", "\"\xc3\xa9 \\\xc3\xa9\"", "x" },
+		{ "<\xf0\x9f\x98\x80@\xe4\xbe\x8b\xe5\xad\x90>", "\xf0\x9f\x98\x80",
+		    "\xe4\xbe\x8b\xe5\xad\x90" },
+		{ "<@\xc3\xbc.example:a@b>", "a", "b" },
+		{ "<a\xe2\x80\x8d" "b@x>", "a\xe2\x80\x8d" "b", "x" },	/* a joiner is spelling */
+		{ "<\xc3@x>", NULL, NULL }, { "<\xc3", NULL, NULL }, { "<\xa9@x>", NULL, NULL },
+		{ "<\xc0\xaf@x>", NULL, NULL }, { "<\xe0\x80\xaf@x>", NULL, NULL },
+		{ "<\xed\xa0\x80@x>", NULL, NULL }, { "<\xf4\x90\x80\x80@x>", NULL, NULL },
+		{ "<\xf8\x88\x80\x80\x80@x>", NULL, NULL }, { "<\xff@x>", NULL, NULL },
+		{ "<\xc2\x80@x>", NULL, NULL }, { "<\xc2\x9f@x>", NULL, NULL },
+		{ "<a@\xc2\x85>", NULL, NULL }, { "<\"\xc2\x85\"@x>", NULL, NULL },
+		{ "<\xe2\x80\xa8@x>", NULL, NULL }, { "<\xe2\x80\xa9@x>", NULL, NULL },
+		{ "<\xe2\x80\xae@x>", NULL, NULL }, { "<\xe2\x81\xa6@x>", NULL, NULL },
+		{ "<\xef\xbb\xbf" "a@x>", NULL, NULL }, { "\xef\xbb\xbf<a@x>", NULL, NULL },
+		{ "<a@-\xc3\xbc>", NULL, NULL }, { "<a@\xc3\xbc->", NULL, NULL },
+		{ "<\xc3\xa9>", NULL, NULL }, { "<a@[\xc3\xa9]>", NULL, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct address address = { .local = "untouched" };
+		enum address_fault fault = parse_utf8(&address, rows[i].path,
+		    strlen(rows[i].path));
+
+		if (fault != (rows[i].local != NULL ? ADDRESS_OK : ADDRESS_SYNTAX))
+			fail_msg("row %zu: %d", i, (int)fault);
+		assert_string_equal(address.local, rows[i].local != NULL ? rows[i].local :
+		    "untouched");
+		if (rows[i].local != NULL)
+			assert_string_equal(address.domain, rows[i].domain);
+	}
+}
+
+/* RFC 5890: what goes into the DNS, and to hops without SMTPUTF8. */
+static void
+test_domain_ascii(void **state)
+{
+	static const struct {
+		const char *address, *domain;	/* NULL: no name of the DNS can be meant */
+		bool is_ascii, needs_utf8;
+	} rows[] = {
+		{ "ann@example.org", "example.org", true, false },
+		{ "ann@[192.0.2.1]", "[192.0.2.1]", true, false },
+		{ "ann@xn--bcher-kva.example", "xn--bcher-kva.example", true, false },
+		{ "ann@a_b.example", "a_b.example", true, false },
+		{ "ann@b\xc3\xbc" "cher.example", "xn--bcher-kva.example", false, false },
+		{ "ann@B\xc3\x9c" "CHER.Example", "xn--bcher-kva.example", false, false },
+		{ "ann@bu\xcc\x88" "cher.example", "xn--bcher-kva.example", false, false },
+		{ "ann@\xe4\xbe\x8b\xe5\xad\x90.example", "xn--fsqu00a.example", false, false },
+		{ "\xc3\xa9@example.org", "example.org", false, true },
+		{ "\xc3\xa9@b\xc3\xbc" "cher.example", "xn--bcher-kva.example", false, true },
+		{ "ann@\xe2\x99\xa5.example", NULL, false, true },
+		{ "ann@\xf0\x9f\x98\x80", NULL, false, true },
+		/* What compatibility makes of these is no letter: > / [ ] blank. */
+		{ "ann@a\xef\xbc\x9e" "b", NULL, false, true },
+		{ "ann@a\xef\xbc\x8f" "b", NULL, false, true },
+		{ "ann@\xe2\x84\x80.example", NULL, false, true },
+		{ "ann@\xef\xbc\xbb" "192.0.2.1\xef\xbc\xbd", NULL, false, true },
+		{ "ann@a\xe3\x80\x80" "b", NULL, false, true },
+		{ "ann@a\xc2\xa0" "b", NULL, false, true },
+		{ "ann@\xef\xbd\x81\xef\xbc\x8e" "b", "a.b", false, false },
+	};
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	struct address address;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_int_equal(address_parse(&address, rows[i].address,
+		    strlen(rows[i].address)), ADDRESS_OK);
+		if (address_domain_ascii(&address, domain) != (rows[i].domain != NULL))
+			fail_msg("row %zu", i);
+		if (rows[i].domain != NULL)
+			assert_string_equal(domain, rows[i].domain);
+		assert_int_equal(address_is_ascii(&address), rows[i].is_ascii);
+		assert_int_equal(address_needs_utf8(&address), rows[i].needs_utf8);
+	}
+	/* A label that is too long once it is one of ASCII. */
+	memset(address.domain, 0, sizeof(address.domain));
+	for (size_t i = 0; i < 200; i += 4)
+		memcpy(address.domain + i, "\xf0\xa0\x80\x80", 4);
+	memcpy(address.domain + 100, "\xe4\xbe\x8b", 3);
+	assert_false(address_domain_ascii(&address, domain));
+}
+
 /* Whatever comes out reads back as itself and has no octet that could end a line. */
 static void
 test_random_paths(void **state)
@@ -264,6 +375,8 @@ test_random_paths(void **state)
 		address_text(&a, again);
 		for (const char *at = again; *at != '\0'; at++)
 			assert_true(*at >= 0x20 && *at < 0x7f);
+		assert_int_equal(parse_utf8(&b, text, used), ADDRESS_OK);
+		assert_true(address_equal(&a, &b));
 		assert_int_equal(address_parse(&b, again, strlen(again)), ADDRESS_OK);
 		assert_true(address_equal(&a, &b));
 	}
@@ -281,6 +394,8 @@ main(void)
 		cmocka_unit_test(test_label_length),
 		cmocka_unit_test(test_without_brackets),
 		cmocka_unit_test(test_text_and_equality),
+		cmocka_unit_test(test_utf8_paths),
+		cmocka_unit_test(test_domain_ascii),
 		cmocka_unit_test(test_random_paths),
 	};
 

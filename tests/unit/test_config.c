@@ -15,7 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -236,6 +238,8 @@ defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(config->queue.retry_max, 4 * 3600);
 	assert_int_equal(config->queue.lifetime, 5 * 86400);
 	assert_int_equal(config->queue.bounce_lifetime, 86400);
+	assert_int_equal(config->queue.delay_warning, 4 * 3600);
+	assert_int_equal(config->queue.history, 86400);
 	assert_int_equal(config->submissions[0].listen.count, 3);
 	assert_int_equal(config->submissions[0].max_recipients, 1000);
 	assert_int_equal(config->submissions[0].timeout, 300);
@@ -246,6 +250,12 @@ defaults_are_those_of_the_manual(void **state)
 	assert_true(config->relay->tls_verify);
 	assert_int_equal(config->relay->max_connections, 10);
 	assert_string_equal(config->relay->helo, "a.example.org");
+	assert_false(config->relay->mx);
+	assert_int_equal(config->relay->rate_count, 0);
+	assert_string_equal(config->relay->source_address, "");
+	assert_string_equal(config->relay->tls_fingerprint, "");
+	assert_string_equal(config->relay->certificate, "");
+	assert_int_equal(config->route_count, 0);
 	assert_int_equal(config->control.count, 1);
 	config_unref(config);
 }
@@ -274,6 +284,222 @@ ports_follow_from_tls(void **state)
 	assert_int_equal(config->relays[0].hosts[1].port, 26);
 	assert_int_equal(config->relays[1].hosts[0].port, 25);
 	assert_string_equal(config->relay->hosts[0].name, "2001:db8::1");
+	config_unref(config);
+}
+
+static void
+mx_stands_for_the_hosts(void **state)
+{
+	struct config *config = must_load(
+	    "relay a { host = \"mx\" tls = opportunistic }\n"
+	    "relay b { tls = none host = {\"MX:2525\"} }\n"
+	    "relay c { tls = none host = {\"mx.example.org\", \"mxx\"} }\n");
+
+	(void)state;
+	assert_true(config->relays[0].mx);
+	assert_int_equal(config->relays[0].mx_port, 25);
+	assert_int_equal(config->relays[0].host_count, 0);
+	assert_int_equal(config->relays[0].tls, CONFIG_TLS_OPPORTUNISTIC);
+	assert_true(config->relays[1].mx);
+	assert_int_equal(config->relays[1].mx_port, 2525);
+	assert_false(config->relays[2].mx);
+	assert_int_equal(config->relays[2].host_count, 2);
+	config_unref(config);
+}
+
+static void
+rates_may_be_several(void **state)
+{
+	struct config *config = must_load(
+	    "relay a { host = h rate = \"30/m\" }\n"
+	    "relay b { host = h rate = {\"7/h\", \"500/d\"} }\n"
+	    "relay c { host = h rate = \"\" }\nrelay d { host = h rate = {} }\n");
+
+	(void)state;
+	assert_int_equal(config->relays[0].rate_count, 1);
+	assert_int_equal(config->relays[0].rates[0].count, 30);
+	assert_int_equal(config->relays[0].rates[0].seconds, 60);
+	assert_int_equal(config->relays[1].rate_count, 2);
+	assert_int_equal(config->relays[1].rates[0].seconds, 3600);
+	assert_int_equal(config->relays[1].rates[1].count, 500);
+	assert_int_equal(config->relays[1].rates[1].seconds, 86400);
+	assert_int_equal(config->relays[2].rate_count, 0);
+	assert_int_equal(config->relays[3].rate_count, 0);
+	config_unref(config);
+}
+
+static void
+delay_warning_fits_into_lifetime(void **state)
+{
+	struct config *config = must_load("queue { lifetime = \"4h\" }");
+
+	(void)state;
+	assert_int_equal(config->queue.delay_warning, 0);
+	config_unref(config);
+	config = must_load("queue { lifetime = \"241m\" delay_warning = 0 }");
+	assert_int_equal(config->queue.delay_warning, 0);
+	config_unref(config);
+	config = must_load("queue { lifetime = \"241m\" }");
+	assert_int_equal(config->queue.delay_warning, 4 * 3600);
+	config_unref(config);
+}
+
+static void
+routes_keep_the_order_of_the_conffile(void **state)
+{
+	struct config *config;
+
+	(void)state;
+	write_file("more.inc", "\nroute { relay = b recipient = {} }\n", 35, 0600);
+	config = must_load(
+	    "route { sender = {\"*@Work.example.org\", \"ann+*@x\"} relay = b }\n"
+	    "include(\"more.inc\")\nrelay a { host = h }\nrelay b { host = h }\n"
+	    "route { recipient = \"*@b\\303\\274cher.example\" sender = \"<>\" relay = a }\n");
+	assert_int_equal(config->route_count, 3);
+	assert_int_equal(config->routes[0].line, 1);
+	assert_string_equal(config->routes[0].conffile, "test.conf");
+	assert_int_equal(config->routes[0].sender_count, 2);
+	assert_string_equal(config->routes[0].senders[0], "*@work.example.org");
+	assert_int_equal(config->routes[0].recipient_count, 0);
+	assert_ptr_equal(config->routes[0].target, &config->relays[1]);
+	assert_string_equal(config->routes[1].conffile, "more.inc");
+	assert_int_equal(config->routes[1].line, 2);
+	assert_int_equal(config->routes[1].recipient_count, 0);
+	assert_int_equal(config->routes[2].line, 5);
+	assert_string_equal(config->routes[2].senders[0], "<>");
+	assert_string_equal(config->routes[2].recipients[0], "*@xn--bcher-kva.example");
+	assert_ptr_equal(config->routes[2].target, &config->relays[0]);
+	config_unref(config);
+}
+
+static EVP_PKEY *
+write_key(const char *name, const char *passphrase)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	FILE *file = fopen(name, "w");
+
+	assert_non_null(file);
+	assert_int_equal(
+	    PEM_write_PrivateKey(file, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL, NULL, 0,
+		NULL, (void *)(uintptr_t)passphrase),
+	    1);
+	fclose(file);
+	assert_int_equal(chmod(name, 0600), 0);
+	return key;
+}
+
+static void
+write_certificate(const char *name, EVP_PKEY *key)
+{
+	X509 *certificate = X509_new();
+	FILE *file = fopen(name, "w");
+
+	assert_non_null(file);
+	X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+	X509_gmtime_adj(X509_getm_notAfter(certificate), 86400);
+	X509_set_pubkey(certificate, key);
+	assert_true(X509_sign(certificate, key, EVP_sha256()) > 0);
+	assert_int_equal(PEM_write_X509(file, certificate), 1);
+	fclose(file);
+	X509_free(certificate);
+}
+
+static void
+is_fault(const char *text, const char *fault)
+{
+	struct error err = { .text = "" };
+	struct config *config = load_text(text, &err);
+
+	if (config != NULL)
+		fail_msg("loads, expected: %s", fault);
+	if (strstr(err.text, fault) == NULL)
+		fail_msg("%s\nexpected: %s", err.text, fault);
+}
+
+static void
+certificates_must_fit_their_keys(void **state)
+{
+	char *text = mem_printf("state_directory = \"%s\" relay smarthost { host = h\n"
+				"certificate = \"a.pem\"\nprivate_key = \"a.key\" }\n",
+	    work);
+	EVP_PKEY *key = write_key("a.key", NULL), *other = write_key("b.key", NULL);
+
+	(void)state;
+	write_certificate("a.pem", key);
+	config_unref(must_load(text));
+	assert_int_equal(chmod("a.key", 0644), 0);
+	is_fault(text, "test.conf:3: private_key: ");
+	is_fault(text, "a.key has mode 0644 and could be read by others");
+	assert_int_equal(chmod("a.key", 0600), 0);
+	write_certificate("a.pem", other);
+	is_fault(text, "test.conf:3: private_key: ");
+	is_fault(text, "a.key is not the key of ");
+	write_file("a.pem", "hello\n", 6, 0644);
+	is_fault(text, "test.conf:2: certificate: ");
+	is_fault(text, "allowed is PEM");
+	write_certificate("a.pem", key);
+	write_file("a.key", "hello\n", 6, 0600);
+	is_fault(text, "test.conf:3: private_key: ");
+	EVP_PKEY_free(write_key("a.key", "sesame"));
+	is_fault(text, "test.conf:3: private_key: ");
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+	free(text);
+}
+
+static void
+secrets_are_one_line(void **state)
+{
+	char *text = mem_printf("relay smarthost { host = h username = u\n"
+				"password = \"file:%s/open\" }\n",
+	    work);
+	char *big = mem_zalloc(4098);
+
+	(void)state;
+	memset(big, 'x', 4097);
+	write_file("open", big, 4096, 0600);
+	config_unref(must_load(text));
+	write_file("open", big, 4097, 0600);
+	is_fault(text, "test.conf:2: password: ");
+	is_fault(text, "has 4097 octets, allowed are 1 to 4096");
+	write_file("open", "\n", 1, 0600);
+	is_fault(text, "has 0 octets");
+	write_file("open", "one\n", 4, 0600);
+	config_unref(must_load(text));
+	write_file("open", "one\ntwo\n", 8, 0600);
+	is_fault(text, "has a NUL, CR or second line");
+	write_file("open", "one\r\n", 5, 0600);
+	is_fault(text, "has a NUL, CR or second line");
+	write_file("open", "o\0e\n", 4, 0600);
+	is_fault(text, "has a NUL, CR or second line");
+	free(text);
+	free(big);
+}
+
+/* What stands in -T of all there is to a relay, and no secret. */
+static void
+relays_are_printed_whole(void **state)
+{
+	static const char *const lines[] = { "\tpassword = \"***\"\n",
+		"\tauth = \"scram-sha-256\"\n", "\trate = {\"30/m\", \"500/d\"}\n",
+		"\tsource_address = \"192.0.2.7\"\n", "\thost = {\"mx:25\"}\n",
+		"\ttls = \"opportunistic\"\n", "\nroute {\n", "\tsender = {\"<>\", \"ann@x\"}\n",
+		"\trecipient = {}\n", "\trelay = \"a\"\n", "\tdelay_warning = \"4h\"\n",
+		"\thistory = \"1d\"\n" };
+	struct config *config = must_load(
+	    "relay a { host = \"192.0.2.1\" username = u password = \"command:/bin/echo sesame\"\n"
+	    "auth = scram-sha-256 rate = {\"30/m\", \"500/d\"} source_address = \"192.0.2.7\" }\n"
+	    "relay b { host = mx tls = opportunistic }\n"
+	    "route { sender = {\"<>\", \"Ann@x\"} relay = a }\n");
+	char *text = print(config);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (strstr(text, lines[i]) == NULL)
+			fail_msg("not printed: %s in\n%s", lines[i], text);
+	assert_null(strstr(text, "sesame"));
+	assert_string_equal(config->relays[0].password, "command:/bin/echo sesame");
+	free(text);
 	config_unref(config);
 }
 
@@ -422,6 +648,42 @@ changes_are_named(void **state)
 }
 
 static void
+changes_of_routes_are_named(void **state)
+{
+	static const char relays[] = "relay a { host = h }\nrelay b { host = h rate = \"%s\" }\n%s";
+	static const struct {
+		const char *rate, *routes, *changes;
+	} rows[] = {
+		{ "1/m", "route { sender = \"<>\" relay = a }\nroute { relay = b }\n", "" },
+		{ "2/m", "route { sender = \"<>\" relay = a }\nroute { relay = b }\n",
+		    "relay.b.rate" },
+		{ "1/m", "route { relay = b }\nroute { sender = \"<>\" relay = a }\n", "route" },
+		{ "1/m", "route { sender = \"<>\" relay = a }\n", "route" },
+		{ "1/m", "route { sender = \"<>\" relay = a }\nroute { relay = a }\n", "route" },
+		{ "1/h", "", "relay.b.rate, route" },
+	};
+	struct config *old = NULL;
+	char changes[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *text = mem_printf(relays, rows[i].rate, rows[i].routes);
+		struct config *next = must_load(text);
+
+		free(text);
+		if (old == NULL)
+			old = next;
+		config_changes(old, next, changes, sizeof(changes));
+		assert_string_equal(changes, rows[i].changes);
+		config_changes(next, old, changes, sizeof(changes));
+		assert_string_equal(changes, rows[i].changes);
+		if (next != old)
+			config_unref(next);
+	}
+	config_unref(old);
+}
+
+static void
 references_are_counted(void **state)
 {
 	struct config *config = must_load("user = a\n");
@@ -494,7 +756,7 @@ static int
 leave_work(void **state)
 {
 	static const char *const names[] = { "test.conf", "printed.conf", "nul.conf", "fifo.conf",
-		"hello", "secret", "open", "t" };
+		"hello", "secret", "open", "t", "more.inc", "a.key", "b.key", "a.pem" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -512,11 +774,19 @@ main(int argc, char **argv)
 		cmocka_unit_test(defaults_are_those_of_the_manual),
 		cmocka_unit_test(an_empty_file_is_a_configuration),
 		cmocka_unit_test(ports_follow_from_tls),
+		cmocka_unit_test(mx_stands_for_the_hosts),
+		cmocka_unit_test(rates_may_be_several),
+		cmocka_unit_test(delay_warning_fits_into_lifetime),
+		cmocka_unit_test(routes_keep_the_order_of_the_conffile),
+		cmocka_unit_test(certificates_must_fit_their_keys),
+		cmocka_unit_test(secrets_are_one_line),
+		cmocka_unit_test(relays_are_printed_whole),
 		cmocka_unit_test(relative_paths_have_their_directories),
 		cmocka_unit_test(secrets_that_others_could_read_are_refused),
 		cmocka_unit_test(a_secret_may_belong_to_our_group),
 		cmocka_unit_test(greetings_may_be_any_text),
 		cmocka_unit_test(changes_are_named),
+		cmocka_unit_test(changes_of_routes_are_named),
 		cmocka_unit_test(references_are_counted),
 		cmocka_unit_test(a_fault_leaves_nothing_for_the_next_load),
 		cmocka_unit_test(odd_octets_are_refused),

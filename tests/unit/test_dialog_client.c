@@ -19,15 +19,25 @@
 
 /* Lines of a dialogue beside S: and C:.  What the runner does:
  *   = params tls=starttls user=ann password=secret auth=plain clear
- *   = mail SENDER RECIPIENT… [size=N] [8bit] [declared] [first=N]
+ *   = mail SENDER RECIPIENT… [as=NAME] [size=N] [8bit] [declared] [first=N] [memory]
+ *     [utf8-header] [ret=full] [envid=XTEXT]; behind a recipient [notify=LETTERS] [orcpt=TEXT]
  *   = secured, = data-sent, = quit, = lost TEXT
  *   = whole (first line: do not play it octet by octet, too)
  * What the engine must report, in this order; the text may be cut:
- *   = ready, = start-tls, = send-data, = recipient N CLASS CODE TEXT, = finished CLASS CODE TEXT,
+ *   = ready, = start-tls, = send-data [bdat] [NAME], = finished CLASS CODE TEXT,
+ *   = recipient [NAME] N CLASS CODE TEXT | STEP[, untouched][, not sent][, fewer]
  *   and on asking: = offers WORDS, = step NAME, = auth-refused, = session-refused,
  *   = writes N (since asked last)
- * S: lines behind each other come in one segment. */
-enum { EVENTS_MAX = 4096 };
+ * S: lines behind each other come in one segment.  The random part of SCRAM is a "*". */
+enum { EVENTS_MAX = 4096, MAILS_MAX = 8 };
+
+struct played_mail {
+	struct player *player;
+	struct envelope *envelope;
+	char name[8];			/* with a blank in front; or "" */
+	unsigned *fates;		/* reports for each recipient */
+	size_t first, count;
+};
 
 struct player {
 	const char *path;
@@ -35,9 +45,8 @@ struct player {
 	struct smtp_client_params params;
 	char *words[4];			/* what params point to */
 	struct smtp_client *client;
-	struct envelope *envelope;
-	unsigned *fates;		/* reports for each recipient */
-	size_t first, count;
+	struct played_mail mails[MAILS_MAX];
+	size_t mail_count;
 	struct { char kind; char *text; } events[EVENTS_MAX];
 	size_t event_count, event_next;
 	struct buf input;
@@ -53,6 +62,8 @@ record(struct player *player, char kind, char *text)
 	player->events[player->event_count++].text = text;
 }
 
+#define SCRAM "AUTH SCRAM-SHA-256 "
+
 static void
 on_send(void *owner, const char *octets, size_t len, bool secret)
 {
@@ -66,7 +77,10 @@ on_send(void *owner, const char *octets, size_t len, bool secret)
 		end = memchr(octets, '\n', len);
 		assert_non_null(end);
 		end++;
-		record(player, 'C', mem_strndup(octets, (size_t)(end - octets)));
+		if (strncmp(octets, SCRAM, strlen(SCRAM)) == 0)
+			record(player, 'C', mem_strdup(SCRAM "*\r\n"));
+		else
+			record(player, 'C', mem_strndup(octets, (size_t)(end - octets)));
 		len -= (size_t)(end - octets);
 	}
 }
@@ -78,9 +92,11 @@ on_start_tls(void *owner)
 }
 
 static void
-on_send_data(void *owner)
+on_send_data(void *owner, void *cookie, bool bdat)
 {
-	record(owner, '=', mem_strdup("send-data"));
+	const struct played_mail *mail = cookie;
+
+	record(owner, '=', mem_printf("send-data%s%s", bdat ? " bdat" : "", mail->name));
 }
 
 static void
@@ -101,16 +117,24 @@ describe(const char *what, const struct status *status)
 }
 
 static void
-on_recipient(void *owner, size_t index, const struct status *status)
+on_recipient(void *owner, void *cookie, size_t index, const struct status *status)
 {
 	struct player *player = owner;
-	char what[32];
+	struct played_mail *mail = cookie;
+	char what[48], *said;
 
+	assert_ptr_equal(mail->player, player);
 	assert_false(player->finished);
-	assert_in_range(index, player->first, player->first + player->count - 1);
-	assert_int_equal(++player->fates[index], 1);
-	snprintf(what, sizeof(what), "recipient %zu", index);
-	record(player, '=', describe(what, status));
+	assert_in_range(index, mail->first, mail->first + mail->count - 1);
+	assert_int_equal(++mail->fates[index], 1);
+	snprintf(what, sizeof(what), "recipient%s %zu", mail->name, index);
+	said = describe(what, status);
+	record(player, '=', mem_printf("%s | %s%s%s%s", said,
+	    smtp_client_reply_step(player->client),
+	    smtp_client_is_untouched(player->client) ? ", untouched" : "",
+	    smtp_client_mail_was_sent(player->client) ? "" : ", not sent",
+	    smtp_client_wants_fewer(player->client, status) ? ", fewer" : ""));
+	free(said);
 }
 
 static void
@@ -121,8 +145,9 @@ on_finished(void *owner, const struct status *status)
 	assert_false(player->finished);
 	player->finished = true;
 	assert_int_not_equal(status_class(status), STATUS_PERMANENT);
-	for (size_t i = 0; i < player->count; i++)
-		assert_int_equal(player->fates[player->first + i], 1);
+	for (size_t n = 0; n < player->mail_count; n++)
+		for (size_t i = 0; i < player->mails[n].count; i++)
+			assert_int_equal(player->mails[n].fates[player->mails[n].first + i], 1);
 	record(player, '=', describe("finished", status));
 }
 
@@ -136,82 +161,128 @@ static const struct smtp_client_events events = {
 static void
 do_params(struct player *player, const char *line)
 {
+	static const struct { const char *word; enum smtp_client_tls tls; } policies[] = {
+		{ "tls=starttls", SMTP_CLIENT_TLS_STARTTLS },
+		{ "tls=implicit", SMTP_CLIENT_TLS_IMPLICIT },
+		{ "tls=opportunistic", SMTP_CLIENT_TLS_OPPORTUNISTIC },
+	};
+	static const struct { const char *word; enum smtp_client_auth auth; } mechanisms[] = {
+		{ "auth=plain", SMTP_CLIENT_AUTH_PLAIN },
+		{ "auth=login", SMTP_CLIENT_AUTH_LOGIN },
+		{ "auth=cram-md5", SMTP_CLIENT_AUTH_CRAM_MD5 },
+		{ "auth=scram-sha-256", SMTP_CLIENT_AUTH_SCRAM_SHA_256 },
+	};
 	struct smtp_client_params *params = &player->params;
 	char *words = mem_strdup(line);
 
 	for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " ")) {
-		if (strcmp(word, "tls=starttls") == 0)
-			params->tls = SMTP_CLIENT_TLS_STARTTLS;
-		else if (strcmp(word, "tls=implicit") == 0)
-			params->tls = SMTP_CLIENT_TLS_IMPLICIT;
-		else if (strcmp(word, "auth=plain") == 0)
-			params->auth = SMTP_CLIENT_AUTH_PLAIN;
-		else if (strcmp(word, "auth=login") == 0)
-			params->auth = SMTP_CLIENT_AUTH_LOGIN;
-		else if (strcmp(word, "clear") == 0)
+		bool known = true;
+
+		if (strcmp(word, "clear") == 0)
 			params->auth_in_clear = true;
 		else if (strncmp(word, "user=", 5) == 0)
 			params->username = player->words[0] = mem_strdup(word + 5);
 		else if (strncmp(word, "password=", 9) == 0)
 			params->password = player->words[1] = mem_strdup(word + 9);
 		else
+			known = false;
+		for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++)
+			if (strcmp(word, policies[i].word) == 0 && (known = true))
+				params->tls = policies[i].tls;
+		for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
+			if (strcmp(word, mechanisms[i].word) == 0 && (known = true))
+				params->auth = mechanisms[i].auth;
+		if (!known)
 			fail_msg("%s:%u: %s?", player->path, player->number, word);
 	}
 	free(words);
 }
 
-static void
-add_word(struct player *player, const char *word, struct smtp_client_mail *mail)
+/* Of the recipient before it: "SFD" or "N" for NOTIFY, and ORCPT. */
+static bool
+add_dsn_word(struct envelope *envelope, const char *word)
 {
+	static const char letters[] = "NSFD";	/* in the order of the bits */
+	struct recipient *last = envelope->recipient_count == 0 ? NULL :
+	    &envelope->recipients[envelope->recipient_count - 1];
+
+	if (strncmp(word, "envid=", 6) == 0) {
+		envelope->envid = envelope_keep(envelope, word + 6, strlen(word + 6));
+	} else if (strncmp(word, "ret=", 4) == 0) {
+		envelope->ret = strcmp(word + 4, "full") == 0 ? RET_FULL : RET_HDRS;
+	} else if (last != NULL && strncmp(word, "orcpt=", 6) == 0) {
+		last->orcpt = envelope_keep(envelope, word + 6, strlen(word + 6));
+	} else if (last != NULL && strncmp(word, "notify=", 7) == 0) {
+		for (word += 7; *word != '\0'; word++)
+			last->notify |= 1u << (strchr(letters, *word) - letters);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void
+add_word(struct played_mail *played, const char *word, struct smtp_client_mail *mail)
+{
+	struct envelope *envelope = played->envelope;
 	struct address address;
 
 	if (strncmp(word, "size=", 5) == 0) {
-		player->envelope->size = strtoull(word + 5, NULL, 10);
+		envelope->size = strtoull(word + 5, NULL, 10);
 	} else if (strncmp(word, "first=", 6) == 0) {
 		mail->first = strtoul(word + 6, NULL, 10);
+	} else if (strncmp(word, "as=", 3) == 0) {
+		snprintf(played->name, sizeof(played->name), " %s", word + 3);
 	} else if (strcmp(word, "8bit") == 0) {
-		mail->eight_bit = player->envelope->body_8bit = true;
+		mail->eight_bit = envelope->body_8bit = true;
 	} else if (strcmp(word, "declared") == 0) {
-		player->envelope->body_8bit = true;
-	} else {
+		envelope->body_8bit = true;
+	} else if (strcmp(word, "memory") == 0) {
+		mail->in_memory = true;
+	} else if (strcmp(word, "utf8-header") == 0) {
+		mail->utf8_header = true;
+	} else if (!add_dsn_word(envelope, word)) {
 		assert_int_equal(address_parse(&address, word, strlen(word)), ADDRESS_OK);
-		envelope_add(player->envelope, &address);
+		envelope_add(envelope, &address);
 	}
 }
 
 static void
 do_mail(struct player *player, char *words)
 {
-	struct smtp_client_mail mail = { 0 };
+	struct played_mail *played = &player->mails[player->mail_count++];
+	struct smtp_client_mail mail = { .cookie = played };
 	struct address sender = { .local = "" };
 	char *word = strtok(words, " ");
 
 	assert_non_null(word);
+	assert_in_range(player->mail_count, 1, MAILS_MAX);
 	if (strcmp(word, "<>") != 0)
 		assert_int_equal(address_parse(&sender, word, strlen(word)), ADDRESS_OK);
-	envelope_free(player->envelope);
-	player->envelope = envelope_new(&sender);
-	player->envelope->size = 100;
+	played->player = player;
+	played->envelope = envelope_new(&sender);
+	played->envelope->size = 100;
 	while ((word = strtok(NULL, " ")) != NULL)
-		add_word(player, word, &mail);
-	mail.envelope = player->envelope;
-	mail.count = player->envelope->recipient_count - mail.first;
-	free(player->fates);
-	player->fates = mem_array(player->envelope->recipient_count, sizeof(*player->fates));
-	player->first = mail.first;
-	player->count = mail.count;
+		add_word(played, word, &mail);
+	mail.envelope = played->envelope;
+	mail.count = played->envelope->recipient_count - mail.first;
+	played->fates = mem_array(played->envelope->recipient_count, sizeof(*played->fates));
+	played->first = mail.first;
+	played->count = mail.count;
 	smtp_client_mail(player->client, &mail);
 }
 
 static char *
 offered(const struct smtp_extensions *extensions)
 {
-	return mem_printf("offers%s%s%s%s%s%s%s%s%s size=%llu",
+	return mem_printf("offers%s%s%s%s%s%s%s%s%s%s%s size=%llu",
 	    extensions->pipelining ? " pipelining" : "",
 	    extensions->eight_bit_mime ? " 8bitmime" : "", extensions->starttls ? " starttls" : "",
 	    extensions->enhanced_status_codes ? " enhanced" : "", extensions->dsn ? " dsn" : "",
 	    extensions->smtputf8 ? " smtputf8" : "", extensions->chunking ? " chunking" : "",
 	    extensions->auth_plain ? " plain" : "", extensions->auth_login ? " login" : "",
+	    extensions->auth_cram_md5 ? " cram-md5" : "",
+	    extensions->auth_scram_sha_256 ? " scram-sha-256" : "",
 	    (unsigned long long)extensions->size_max);
 }
 
@@ -338,8 +409,10 @@ play(const char *path, const struct dialog *dialog, bool by_octet)
 		free(player->events[i].text);
 	for (size_t i = 0; i < 4; i++)
 		free(player->words[i]);
-	envelope_free(player->envelope);
-	free(player->fates);
+	for (size_t i = 0; i < player->mail_count; i++) {
+		envelope_free(player->mails[i].envelope);
+		free(player->mails[i].fates);
+	}
 	buf_free(&player->input);
 	free(player);
 }

@@ -22,7 +22,8 @@
  * data: sender "lost@..." gets 451, "slow@..." no answer before "= answer".
  *
  * "=" lines: "set NAME [VALUE]" before all else; "message <from> <to>... CONTENT" taken with
- * 250; "reset"; "quit"; "answer".  Messages, resets and quits must all be told, in order.
+ * 250, behind each address what came with it: 8bit utf8 full hdrs envid=, notify=BITS orcpt=;
+ * "reset"; "quit"; "answer".  Messages, resets and quits must all be told, in order.
  */
 struct run {
 	struct smtp_server *server;
@@ -52,17 +53,22 @@ on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_
 {
 	struct run *run = owner;
 
-	(void)params;
 	run->reverse_path = *reverse_path;
 	if (sender_is(run, "full"))
 		return status_reply(452, "4.3.1", "no space");
 	buf_clear(&run->recipients);
+	buf_appendf(&run->recipients, "%s%s%s", params->body_8bit ? " 8bit" : "",
+	    params->smtputf8 ? " utf8" : "", params->ret == RET_FULL ? " full" :
+	    params->ret == RET_HDRS ? " hdrs" : "");
+	if (params->envid != NULL)
+		buf_appendf(&run->recipients, " envid=%.*s", (int)params->envid_len,
+		    params->envid);
 	buf_clear(&run->content);
 	return status_reply(250, "2.1.0", "Ok");
 }
 
 static struct status
-on_rcpt(void *owner, const struct address *forward_path)
+on_rcpt(void *owner, const struct address *forward_path, const struct smtp_rcpt_params *params)
 {
 	struct run *run = owner;
 	char text[ADDRESS_TEXT_MAX + 1];
@@ -72,6 +78,11 @@ on_rcpt(void *owner, const struct address *forward_path)
 	if (strcmp(forward_path->domain, "later.example") == 0)
 		return status_reply(450, "4.2.0", "later");
 	buf_appendf(&run->recipients, " <%s>", address_text(forward_path, text));
+	if (params->notify != 0)
+		buf_appendf(&run->recipients, " notify=%u", params->notify);
+	if (params->orcpt != NULL)
+		buf_appendf(&run->recipients, " orcpt=%.*s", (int)params->orcpt_len,
+		    params->orcpt);
 	return status_reply(250, "2.1.5", "Ok");
 }
 

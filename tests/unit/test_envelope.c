@@ -93,7 +93,7 @@ test_state_names(void **state)
 		{ RECIPIENT_ACTIVE, "active" },
 		{ RECIPIENT_DEFERRED, "deferred" },
 		{ RECIPIENT_HELD, "held" },
-		{ RECIPIENT_FAILED, "failed" },
+		{ RECIPIENT_OWED, "owed" },
 		{ RECIPIENT_PARKED, "parked" },
 		{ RECIPIENT_DONE, "done" },
 	};
@@ -109,12 +109,34 @@ test_state_names(void **state)
 	assert_false(recipient_state_parse("", &found));
 }
 
+/* Each copy owns its texts: the other may go first. */
+static void
+test_texts_are_copied(void **state)
+{
+	struct address address = mailbox("ann@example.org");
+	struct envelope *envelope = envelope_new(&address), *copy;
+
+	(void)state;
+	envelope->envid = envelope_keep(envelope, "QQ314159 and more", 8);
+	envelope->message_id = envelope_keep(envelope, "<1@example.org>", 15);
+	envelope_add(envelope, &address);
+	envelope_add(envelope, &address)->orcpt = envelope_keep(envelope, "rfc822;a", 8);
+	copy = envelope_copy(envelope);
+	envelope_free(envelope);
+	assert_string_equal(copy->envid, "QQ314159");
+	assert_string_equal(copy->message_id, "<1@example.org>");
+	assert_null(copy->recipients[0].orcpt);
+	assert_string_equal(copy->recipients[1].orcpt, "rfc822;a");
+	envelope_free(copy);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_thousand_recipients),
 		cmocka_unit_test(test_add_after_shrink),
+		cmocka_unit_test(test_texts_are_copied),
 		cmocka_unit_test(test_empty_copy),
 		cmocka_unit_test(test_state_names),
 	};

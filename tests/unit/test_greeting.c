@@ -481,32 +481,6 @@ an_abandoned_reload_changes_nothing(void **state)
 }
 
 static void
-what_cannot_be_prepared_is_named(void **state)
-{
-	struct config *config;
-	struct error err;
-	int taken = socket(AF_INET, SOCK_STREAM, 0);
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
-
-	(void)state;
-	write_file("long", "no certificate", 14);
-	config = load("tls = implicit certificate = long private_key = long", &err);
-	assert_null(greeting_service.prepare(greeting, config, &err));
-	assert_memory_equal(err.text, "herald.conf:4: ", 15);
-	config_unref(config);
-	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
-	assert_int_equal(bind(taken, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(listen(taken, 1), 0);
-	config = load("", &err);
-	assert_null(greeting_service.prepare(greeting, config, &err));
-	assert_memory_equal(err.text, "herald.conf:4: greeting welcome: ", 33);
-	config_unref(config);
-	close(taken);
-}
-
-/* ---- TLS */
-
-static void
 make_certificate(void)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -530,6 +504,34 @@ make_certificate(void)
 	X509_free(certificate);
 	EVP_PKEY_free(key);
 }
+
+/* What was right when the conffile was read may be gone a moment later. */
+static void
+what_cannot_be_prepared_is_named(void **state)
+{
+	struct config *config;
+	struct error err;
+	int taken = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+	(void)state;
+	make_certificate();
+	config = load("tls = implicit certificate = cert.pem private_key = key.pem", &err);
+	write_file("cert.pem", "no certificate", 14);
+	assert_null(greeting_service.prepare(greeting, config, &err));
+	assert_memory_equal(err.text, "herald.conf:4: ", 15);
+	config_unref(config);
+	inet_pton(AF_INET, "127.0.0.1", &in.sin_addr);
+	assert_int_equal(bind(taken, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(taken, 1), 0);
+	config = load("", &err);
+	assert_null(greeting_service.prepare(greeting, config, &err));
+	assert_memory_equal(err.text, "herald.conf:4: greeting welcome: ", 33);
+	config_unref(config);
+	close(taken);
+}
+
+/* ---- TLS */
 
 static void
 tls_is_spoken_from_the_first_octet(void **state)

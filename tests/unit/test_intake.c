@@ -27,7 +27,8 @@
 
 #define GREETING	"220 web1.example.org ESMTP herald\r\n"
 #define EHLO_REPLY	"250-web1.example.org\r\n250-PIPELINING\r\n250-SIZE 1000\r\n" \
-			"250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n"
+			"250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n" \
+			"250 ENHANCEDSTATUSCODES\r\n"
 #define DATA_REPLY	"354 End data with <CR><LF>.<CR><LF>\r\n"
 #define ENVELOPE	"EHLO a\r\nMAIL FROM:<ann@example.org>\r\n" \
 			"RCPT TO:<bob@example.net>\r\nDATA\r\n"

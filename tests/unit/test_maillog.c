@@ -188,6 +188,10 @@ test_attempts(void **state)
 	assert_line("herald/smtp[PID]: 4F1A2B3C4D5E: to=<bob@example.net>, "
 	    "relay=smtp.example.net[192.0.2.7]:465, delay=1.2, delays=0.1/0/0.5/0.6, "
 	    "dsn=2.0.0, status=sent (250 2.0.0 Ok)");
+	attempt(MAILLOG_SENT, &sent, "", 100, delays);
+	assert_line("herald/smtp[PID]: 4F1A2B3C4D5E: to=<bob@example.net>, "
+	    "relay=smtp.example.net[192.0.2.7]:465, conn_use=100, delay=1.2, "
+	    "delays=0.1/0/0.5/0.6, dsn=2.0.0, status=sent (250 2.0.0 Ok)");
 	attempt(MAILLOG_DEFERRED, &later, NULL, 0, delays);
 	assert_line("herald/smtp[PID]: 4F1A2B3C4D5E: to=<bob@example.net>, "
 	    "relay=smtp.example.net[192.0.2.7]:465, delay=1.2, delays=0.1/0/0.5/0.6, "
@@ -260,6 +264,11 @@ test_bounce_lines(void **state)
 	(void)state;
 	maillog_report("4F1A2B3C4D5E", "4F1A2B3C4D5F");
 	assert_line("herald/bounce[PID]: 4F1A2B3C4D5E: sender non-delivery notification: "
+	    "4F1A2B3C4D5F");
+	maillog_delay_report("4F1A2B3C4D5E", "4F1A2B3C4D5F");
+	assert_line("herald/bounce[PID]: 4F1A2B3C4D5E: sender delay notification: 4F1A2B3C4D5F");
+	maillog_success_report("4F1A2B3C4D5E", "4F1A2B3C4D5F");
+	assert_line("herald/bounce[PID]: 4F1A2B3C4D5E: sender delivery status notification: "
 	    "4F1A2B3C4D5F");
 	maillog_parked(envelope, &envelope->recipients[0], "the report\nfailed");
 	assert_line("herald/bounce[PID]: 4F1A2B3C4D5E: to=<bob@example.net>: parked: "

@@ -63,6 +63,17 @@ test_last_attempt_is_at_the_end_of_life(void **state)
 	assert_near((unsigned)(schedule_next(&defaults, 2000, 0, 1000, 1, 7) - 2000), 300);
 }
 
+static void
+test_delay_is_told_when_it_is_long(void **state)
+{
+	(void)state;
+	assert_false(schedule_warns(1099, 1000, 100));
+	assert_true(schedule_warns(1100, 1000, 100));
+	assert_false(schedule_warns(INT64_MAX, 1000, 0));
+	assert_false(schedule_warns(900, 1000, 100));	/* the clock was set back */
+	assert_true(schedule_warns(1000 + (int64_t)UINT32_MAX, 1000, UINT32_MAX));
+}
+
 /* Properties, on random input: bounded, repeatable, and never in the past. */
 static void
 test_properties(void **state)
@@ -116,6 +127,7 @@ main(void)
 		cmocka_unit_test(test_doubles_up_to_the_limit),
 		cmocka_unit_test(test_small_and_odd_limits),
 		cmocka_unit_test(test_last_attempt_is_at_the_end_of_life),
+		cmocka_unit_test(test_delay_is_told_when_it_is_long),
 		cmocka_unit_test(test_properties),
 		cmocka_unit_test(test_jitter_spreads),
 	};

@@ -2,7 +2,9 @@
 #include "relay/secret.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/error.h"
+#include "relay/secret_command.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -109,7 +111,7 @@ test_places(void **state)
 	char where[128];
 
 	(void)state;
-	assert_non_null(strstr(get("secret", ""), "file:PATH or credential:NAME"));
+	assert_non_null(strstr(get("secret", ""), "file:PATH, credential:NAME or command:PATH"));
 	assert_null(strstr(get("hunter2", ""), "hunter2"));
 	snprintf(where, sizeof(where), "file:%s/absent", folder);
 	assert_non_null(strstr(get(where, ""), "No such file"));
@@ -124,6 +126,117 @@ test_places(void **state)
 	assert_non_null(strstr(get("credential:", ""), "not the name"));
 }
 
+/* A program below the folder that leaves a mark each time it runs. */
+static const char *
+script(const char *body)
+{
+	static char where[128];
+	char text[512];
+
+	snprintf(text, sizeof(text), "#!/bin/sh\necho x >>%s/marks\n%s\n", folder, body);
+	put("program", text, strlen(text), 0700);
+	snprintf(where, sizeof(where), "command:%s/program", folder);
+	secret_forget(where);
+	return where;
+}
+
+static size_t
+marks(void)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/marks", folder);
+	return stat(path, &st) == -1 ? 0 : (size_t)st.st_size / 2;
+}
+
+static void
+test_command_once(void **state)
+{
+	const char *where = script("echo secret");
+	size_t before = marks();
+
+	(void)state;
+	assert_string_equal(get(where, "secret"), "");
+	assert_string_equal(get(where, "secret"), "");
+	assert_int_equal(marks(), before + 1);
+	secret_forget("command:/another");
+	assert_string_equal(get(where, "secret"), "");
+	assert_int_equal(marks(), before + 1);
+	secret_forget(where);
+	assert_string_equal(get(where, "secret"), "");
+	assert_int_equal(marks(), before + 2);
+	secret_forget(NULL);
+	assert_string_equal(get(where, "secret"), "");
+	assert_int_equal(marks(), before + 3);
+	secret_forget(NULL);
+}
+
+static void
+test_command_words(void **state)
+{
+	char where[256];
+
+	(void)state;
+	assert_string_equal(get("command:/bin/echo  a\tb $HOME", "a b $HOME"), "");
+	/* No shell, nothing to read, and the environment of the daemon. */
+	assert_string_equal(get("command:/bin/echo a;b|c>d", "a;b|c>d"), "");
+	assert_non_null(strstr(get("command:/bin/cat", ""), "is empty"));
+	setenv("HERALD_TEST", "from outside", 1);
+	assert_string_equal(get("command:/usr/bin/printenv HERALD_TEST", "from outside"), "");
+	assert_non_null(strstr(get("command:", ""), "absolute path"));
+	assert_non_null(strstr(get("command:echo x", ""), "absolute path"));
+	assert_non_null(strstr(get("command:/nonexistent/program hidden", ""),
+	    "cannot run /nonexistent/program: No such file"));
+	assert_null(strstr(get("command:/nonexistent/program hidden", ""), "hidden"));
+	snprintf(where, sizeof(where), "command:%s", folder);
+	assert_non_null(strstr(get(where, ""), "cannot run"));
+	secret_forget(NULL);
+}
+
+static void
+test_command_faults(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(get(script("echo secret; exit 3"), ""), "ended with status 3"));
+	assert_non_null(strstr(get(script("kill -9 $$"), ""), "ended by signal 9"));
+	assert_non_null(strstr(get(script("echo a; echo b"), ""), "second line"));
+	assert_non_null(strstr(get(script("exec head -c 5000 /dev/zero | tr '\\0' a"), ""),
+	    "longer"));
+	assert_non_null(strstr(get(script("exec yes"), ""), "command: "));
+	/* A failure is not kept. */
+	{
+		const char *where = script("exit 1");
+		size_t before = marks();
+
+		assert_non_null(strstr(get(where, ""), "status 1"));
+		assert_non_null(strstr(get(where, ""), "status 1"));
+		assert_int_equal(marks(), before + 2);
+	}
+}
+
+/* Killed with what it started, whether it holds its output open or not. */
+static void
+test_command_that_hangs(void **state)
+{
+	static const char *const bodies[] = { "sleep 600", "exec >&-; sleep 600",
+		"sleep 600 & echo secret" };
+	int64_t start;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct buf out = { 0 };
+		struct error err;
+		const char *where = script(bodies[i]);
+
+		start = clock_monotonic_us();
+		assert_false(secret_command_run(where + 8, 1, 100, &out, &err));
+		assert_non_null(strstr(err.text, "not done after 1 s"));
+		assert_in_range(clock_monotonic_us() - start, 900000, 5000000);
+		buf_wipe(&out);
+	}
+}
+
 static int
 set_up(void **state)
 {
@@ -135,11 +248,11 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-	static const char *const names[] = { "s", "c" };
+	static const char *const names[] = { "s", "c", "program", "marks" };
 	char path[128];
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
 		unlink(path);
 	}
@@ -151,7 +264,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_octets), cmocka_unit_test(test_modes),
-		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_places), cmocka_unit_test(test_command_once),
+		cmocka_unit_test(test_command_words), cmocka_unit_test(test_command_faults),
+		cmocka_unit_test(test_command_that_hangs),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

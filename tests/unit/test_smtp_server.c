@@ -216,10 +216,11 @@ on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_
 }
 
 static struct status
-on_rcpt(void *owner, const struct address *forward_path)
+on_rcpt(void *owner, const struct address *forward_path, const struct smtp_rcpt_params *params)
 {
 	struct session *session = owner;
 
+	(void)params;
 	assert_true(session->open && !session->in_data);
 	if (strcmp(forward_path->local, "no") == 0)
 		return status_reply(554, "5.7.1", "no");

@@ -25,7 +25,7 @@ static int64_t order[64];
 static void
 open_store(void)
 {
-	const struct store_options options = { place.path, place.directory };
+	const struct store_options options = { place.path, place.directory, 86400 };
 	struct error err;
 
 	store = store_open(loop, &store_sqlite, &options, &err);
@@ -295,7 +295,7 @@ static void
 test_options_are_copied(void **state)
 {
 	char *path = mem_strdup(place.path), *directory = mem_strdup(place.directory);
-	const struct store_options options = { path, directory };
+	const struct store_options options = { path, directory, 86400 };
 	struct error err;
 	int turns;
 
@@ -315,6 +315,134 @@ test_options_are_copied(void **state)
 	for (turns = 0; !store_healthy(store) && turns < 300; turns++)
 		loop_turn(loop, 10);
 	assert_true(store_healthy(store));
+}
+
+static void
+on_answer(void *owner, struct store_request *request)
+{
+	struct store_request *copy = owner;
+
+	answered++;
+	failed += request->failed;
+	if (copy != NULL)
+		*copy = *request;
+	if (request->verb == STORE_SHOW) {
+		request->show.envelope = NULL;
+		request->show.attempts = NULL;
+	} else if (request->verb == STORE_TRACE)
+		request->trace.rows = NULL;
+}
+
+static void
+send_keep(const char *name, const char *text)
+{
+	struct store_request *request = store_request_new(STORE_KEEP, on_answer, NULL);
+
+	request->keep.name = mem_strdup(name);
+	request->keep.text = mem_strdup(text);
+	store_send(store, request);
+}
+
+/* Known as soon as they are sent, and again when the store is opened. */
+static void
+test_kept_values(void **state)
+{
+	(void)state;
+	assert_null(store_kept(store, "paused:backup"));
+	send_keep("paused:backup", "1");
+	send_keep("rate:backup", "1700000000 4");
+	send_keep("rate:backup", "1700000000 5");
+	send_keep("paused:other", "1");
+	send_keep("paused:other", "");
+	assert_string_equal(store_kept(store, "paused:backup"), "1");
+	assert_string_equal(store_kept(store, "rate:backup"), "1700000000 5");
+	assert_null(store_kept(store, "paused:other"));
+	await(5);
+	assert_int_equal(failed, 0);
+	assert_int_equal(store_commits(store), 1);
+	store_close(store);
+	open_store();
+	assert_string_equal(store_kept(store, "rate:backup"), "1700000000 5");
+	assert_null(store_kept(store, "paused:other"));
+	send_keep("paused:backup", "");
+	await(6);
+	assert_null(store_kept(store, "paused:backup"));
+}
+
+static void
+test_show_and_trace(void **state)
+{
+	struct store_request *request, copy;
+	size_t removed = 0;
+
+	(void)state;
+	send_insert(1, 100);
+	send_insert(2, 100);
+	store_send(store, record_done(1, &removed));
+	request = store_request_new(STORE_SHOW, on_answer, &copy);
+	request->show.message_id = 2;
+	store_send(store, request);
+	await(4);
+	assert_int_equal(copy.show.envelope->id, 2);
+	assert_int_equal(copy.show.count, 0);
+	envelope_free(copy.show.envelope);
+	request = store_request_new(STORE_TRACE, on_answer, &copy);
+	request->trace.what = mem_strdup("1");
+	request->trace.limit = 10;
+	store_send(store, request);
+	await(5);
+	assert_int_equal(copy.trace.count, 1);
+	assert_int_equal(copy.trace.rows[0].state, RECIPIENT_DONE);
+	free(copy.trace.rows);
+	/* Nobody takes it: it is freed with the request. */
+	request = store_request_new(STORE_SHOW, on_answer, NULL);
+	request->show.message_id = 3;
+	store_send(store, request);
+	await(6);
+	assert_int_equal(failed, 0);
+}
+
+static void
+pass_time(int64_t us)
+{
+	int64_t end = now_us() + us;
+
+	while (now_us() < end)
+		loop_turn(loop, 10);
+}
+
+/* Nobody asks for anything, and what is remembered goes when its time is over. */
+static void
+test_history_ends_while_idle(void **state)
+{
+	size_t removed = 0;
+	int64_t id;
+
+	(void)state;
+	store_set_history(store, 1);
+	for (id = 1; id <= 600; id++) {
+		send_insert(id, 100);
+		store_send(store, record_done(id, &removed));
+	}
+	await(1200);
+	assert_int_equal(removed, 600);
+	pass_time(3500000);
+	store_close(store);
+	assert_int_equal(tamper(place.path, "SELECT count(*) FROM history"), 0);
+	open_store();
+	for (id = 601; id <= 1200; id++) {
+		send_insert(id, 100);
+		store_send(store, record_done(id, &removed));
+	}
+	await(2400);
+	store_close(store);
+	assert_int_equal(tamper(place.path, "SELECT count(*) FROM history"), 600);
+	open_store();
+	store_set_history(store, 0);
+	pass_time(500000);
+	store_close(store);
+	assert_int_equal(tamper(place.path, "SELECT count(*) FROM history"), 0);
+	open_store();
 }
 
 /* A child takes mail over and tells each id when it is on the disk, until it is killed. */
@@ -438,6 +566,9 @@ main(void)
 		TEST(test_disk_full_and_recovery),
 		TEST(test_lasting_trouble),
 		TEST(test_options_are_copied),
+		TEST(test_kept_values),
+		TEST(test_show_and_trace),
+		TEST(test_history_ends_while_idle),
 		TEST(test_kill),
 		TEST(test_rate),
 	};

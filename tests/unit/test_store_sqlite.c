@@ -11,131 +11,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "queue/store_driver.h"
-#include "store_fixture.h"
-
-static struct place place;
-static const struct store_driver *const driver = &store_sqlite;
-
-static int
-set_up(void **state)
-{
-	(void)state;
-	place_make(&place);
-	return 0;
-}
-
-static int
-tear_down(void **state)
-{
-	(void)state;
-	place_remove(&place);
-	return 0;
-}
-
-static void *
-open_db(void)
-{
-	const struct store_options options = { place.path, place.directory };
-	struct error err;
-	void *db = driver->open(&options, &err);
-
-	if (db == NULL)
-		print_message("%s\n", err.text);
-	assert_non_null(db);
-	return db;
-}
-
-static void
-assert_refused(const char *words)
-{
-	const struct store_options options = { place.path, place.directory };
-	struct error err;
-
-	assert_null(driver->open(&options, &err));
-	if (strstr(err.text, words) == NULL)
-		print_message("%s\n", err.text);
-	assert_non_null(strstr(err.text, words));
-}
-
-static void
-begin(void *db)
-{
-	struct error err;
-
-	assert_int_equal(driver->begin(db, &err), STORE_OK);
-}
-
-static void
-commit(void *db)
-{
-	struct error err;
-
-	assert_int_equal(driver->commit(db, &err), STORE_OK);
-}
-
-static void
-insert(void *db, int64_t id, const char *reverse_path, size_t recipients, size_t size)
-{
-	struct store_insert request = { .envelope = envelope_of(id, reverse_path, recipients),
-	    .content = content_of(place.directory, size, (unsigned)id) };
-	struct error err;
-
-	assert_int_equal(driver->insert(db, &request, &err), STORE_OK);
-	envelope_free(request.envelope);
-	content_unref(request.content);
-}
-
-static void
-tell(void *db, struct store_outcome *outcomes, size_t count, size_t removed)
-{
-	struct store_insert request = { .outcomes = outcomes, .count = count };
-	struct error err;
-
-	assert_int_equal(driver->insert(db, &request, &err), STORE_OK);
-	assert_int_equal(request.removed.count, removed);
-	free(request.removed.ids);
-}
-
-static void
-claim(void *db, struct store_claim *request)
-{
-	struct error err;
-
-	assert_int_equal(driver->claim(db, request, &err), STORE_OK);
-}
-
-static void
-drop_claimed(struct store_claim *request)
-{
-	size_t i;
-
-	for (i = 0; i < request->count; i++) {
-		envelope_free(request->claimed[i].envelope);
-		content_unref(request->claimed[i].content);
-	}
-	free(request->claimed);
-	free(request->damaged);
-	request->claimed = NULL;
-	request->damaged = NULL;
-	request->count = request->damaged_count = 0;
-}
-
-static struct store_totals
-totals(void *db)
-{
-	struct store_totals out;
-
-	driver->totals(db, &out);
-	return out;
-}
-
-static struct store_claim
-recovery(int64_t now)
-{
-	return (struct store_claim){ .now = now, .limit = 1000, .octets = 64 << 20,
-	    .recover = true };
-}
+#include "store_db.h"
 
 static void
 test_new_file(void **state)
@@ -154,14 +30,14 @@ test_new_file(void **state)
 	driver->close(db);
 	db = open_db();
 	driver->close(db);
-	assert_int_equal(tamper(place.path, "SELECT value FROM meta WHERE name = 'schema'"), 1);
+	assert_int_equal(tamper(place.path, "SELECT value FROM meta WHERE name = 'schema'"), 2);
 }
 
 /* In a process of its own, which knows nothing of the locks of this one. */
 static void
 test_one_instance(void **state)
 {
-	const struct store_options options = { place.path, place.directory };
+	const struct store_options options = { place.path, place.directory, HISTORY };
 	struct error err;
 	int status, ends[2];
 	char octet;
@@ -230,8 +106,8 @@ test_refuses_what_it_does_not_know(void **state)
 	assert_refused("not a queue of herald");
 	unlink(place.path);
 	driver->close(open_db());
-	tamper(place.path, "UPDATE meta SET value = 2 WHERE name = 'schema';");
-	assert_refused("of another release (schema 2");
+	tamper(place.path, "UPDATE meta SET value = 3 WHERE name = 'schema';");
+	assert_refused("of another release (schema 3");
 }
 
 /* Every size class survives closing, and comes back octet for octet. */
@@ -278,22 +154,12 @@ test_round_trip(void **state)
 	driver->close(db);
 }
 
-static struct store_outcome
-outcome(int64_t message, int64_t recipient, enum recipient_state state, int64_t next)
-{
-	struct store_outcome out = { .message_id = message, .recipient_id = recipient,
-	    .state = state, .attempts = 1, .next_attempt = next, .relay = "mx[192.0.2.7]:25" };
-
-	out.last = status_reply(451, "4.3.0", "try later");
-	return out;
-}
-
 static void
 test_results(void **state)
 {
 	struct store_outcome first[] = { outcome(7, 1, RECIPIENT_DONE, 0),
 	    outcome(7, 2, RECIPIENT_DEFERRED, 1700000900),
-	    outcome(7, 3, RECIPIENT_FAILED, STORE_IN_HAND), outcome(8, 1, RECIPIENT_DONE, 0) };
+	    outcome(7, 3, RECIPIENT_OWED, STORE_IN_HAND), outcome(8, 1, RECIPIENT_DONE, 0) };
 	struct store_claim request = { .now = 1700000899, .limit = 10, .octets = 1 << 20 };
 	void *db = open_db();
 
@@ -311,7 +177,7 @@ test_results(void **state)
 	assert_int_equal(totals(db).messages, 1);
 	assert_int_equal(totals(db).recipients[RECIPIENT_ACTIVE], 0);
 	assert_int_equal(totals(db).recipients[RECIPIENT_DEFERRED], 1);
-	assert_int_equal(totals(db).recipients[RECIPIENT_FAILED], 1);
+	assert_int_equal(totals(db).recipients[RECIPIENT_OWED], 1);
 	drop_claimed(&request);
 	begin(db);
 	request.now = 1700000900;
@@ -332,7 +198,7 @@ test_results(void **state)
 	tell(db, first + 1, 2, 0);
 	commit(db);
 	assert_int_equal(totals(db).recipients[RECIPIENT_PARKED], 1);
-	assert_int_equal(totals(db).recipients[RECIPIENT_FAILED], 0);
+	assert_int_equal(totals(db).recipients[RECIPIENT_OWED], 0);
 	driver->close(db);
 	assert_int_equal(tamper(place.path, "SELECT count(*) FROM content"), 0);
 	assert_int_equal(tamper(place.path, "SELECT count(*) FROM message"), 1);
@@ -342,8 +208,8 @@ test_results(void **state)
 static void
 test_recovery(void **state)
 {
-	struct store_outcome failed[] = { outcome(11, 1, RECIPIENT_FAILED, STORE_IN_HAND),
-	    outcome(12, 1, RECIPIENT_FAILED, STORE_IN_HAND) };
+	struct store_outcome failed[] = { outcome(11, 1, RECIPIENT_OWED, STORE_IN_HAND),
+	    outcome(12, 1, RECIPIENT_OWED, STORE_IN_HAND) };
 	struct store_claim request = recovery(1700000100);
 	/* All of 10, and one of the two of 12. */
 	struct store_key keep[] = { { 10, 0 }, { 12, 1 } };
@@ -363,7 +229,7 @@ test_recovery(void **state)
 	commit(db);
 	assert_int_equal(request.count, 4);
 	assert_int_equal(request.claimed[0].envelope->id, 11);
-	assert_int_equal(request.claimed[0].envelope->recipients[0].state, RECIPIENT_FAILED);
+	assert_int_equal(request.claimed[0].envelope->recipients[0].state, RECIPIENT_OWED);
 	assert_int_equal(request.claimed[0].envelope->recipient_count, 1);
 	assert_int_equal(request.claimed[1].envelope->id, 9);
 	assert_int_equal(request.claimed[1].envelope->recipient_count, 2);
@@ -385,7 +251,7 @@ test_too_far_ahead(void **state)
 	struct store_outcome outcomes[] = { outcome(1, 1, RECIPIENT_DEFERRED, 1700001000),
 	    outcome(1, 2, RECIPIENT_DEFERRED, 1700001001),
 	    outcome(1, 3, RECIPIENT_DEFERRED, 2000000000),
-	    outcome(1, 4, RECIPIENT_FAILED, STORE_IN_HAND) };
+	    outcome(1, 4, RECIPIENT_OWED, STORE_IN_HAND) };
 	struct store_claim request = { .now = 1700000000, .limit = 1, .octets = 1 << 20,
 	    .latest = 1700001000 };
 	void *db = open_db();
@@ -556,7 +422,7 @@ test_missing_piece(void **state)
 static void
 test_no_room_to_read(void **state)
 {
-	const struct store_options options = { place.path, "/nonexistent/herald" };
+	const struct store_options options = { place.path, "/nonexistent/herald", HISTORY };
 	struct store_claim request = recovery(1700000100);
 	struct error err;
 	void *db = open_db();
@@ -586,7 +452,7 @@ test_no_room_to_read(void **state)
 static void
 test_insert_again(void **state)
 {
-	struct store_outcome failed = outcome(7, 1, RECIPIENT_FAILED, STORE_IN_HAND);
+	struct store_outcome failed = outcome(7, 1, RECIPIENT_OWED, STORE_IN_HAND);
 	struct store_outcome done = outcome(7, 1, RECIPIENT_DONE, 0);
 	struct store_insert report = { .envelope = envelope_of(9, "", 1), .again = true,
 	    .content = content_of(place.directory, 10, 1), .outcomes = &done, .count = 1 };
@@ -609,7 +475,7 @@ test_insert_again(void **state)
 	commit(db);
 	assert_int_equal(totals(db).messages, 1);
 	assert_int_equal(totals(db).recipients[RECIPIENT_ACTIVE], 1);
-	assert_int_equal(totals(db).recipients[RECIPIENT_FAILED], 0);
+	assert_int_equal(totals(db).recipients[RECIPIENT_OWED], 0);
 	envelope_free(report.envelope);
 	content_unref(report.content);
 	driver->close(db);
@@ -665,7 +531,7 @@ test_flipped_octets(void **state)
 	for (i = 0; i < 3; i++)
 		wanted[i] = content_of(place.directory, 3000, (unsigned)i + 1);
 	for (round = 0; round < 150; round++) {
-		const struct store_options options = { place.path, place.directory };
+		const struct store_options options = { place.path, place.directory, HISTORY };
 		struct store_claim request = recovery(1700000100);
 		struct error err;
 		void *db;
@@ -743,7 +609,7 @@ test_list_and_act(void **state)
 	assert_int_equal(seen, 10);
 	assert_int_equal(calls, 3);
 	/* Only what is not in hand can be acted on. */
-	act.remove = true;
+	act.action = STORE_REMOVE;
 	assert_int_equal(driver->act(db, &act, &err), STORE_OK);
 	assert_int_equal(act.changed, 1);
 	assert_int_equal(act.removed.count, 0);

@@ -93,11 +93,13 @@ mailbox(const char *text)
 static void
 begin(struct fixture *fixture, const char *reverse_path, unsigned recipients)
 {
+	const struct submission_mail mail = { .body_8bit = true };
+	const struct submission_rcpt rcpt = { .notify = 0 };
 	struct address path = mailbox(reverse_path), recipient = mailbox("bob@example.net");
 
-	fixture->submission = submission_begin(&fixture->queue, &config, &path, true);
+	fixture->submission = submission_begin(&fixture->queue, &config, &path, &mail);
 	while (recipients-- > 0)
-		submission_add(fixture->submission, &recipient);
+		submission_add(fixture->submission, &recipient, &rcpt);
 }
 
 static void
@@ -164,6 +166,86 @@ test_stored(void **state)
 	assert_int_equal(fixture->answers, 1);
 	assert_int_equal(fixture->status.reply_code, 250);
 	assert_string_equal(fixture->status.text, "queued as ABC001");
+}
+
+/* RFC 3461: all that MAIL and RCPT said is kept, as copies. */
+static void
+test_parameters(void **state)
+{
+	struct fixture *fixture = *state;
+	char text[] = "QQ314159 rfc822;Bob@example.net";
+	const struct submission_mail mail = {
+		.smtputf8 = true, .ret = RET_HDRS, .envid = text, .envid_len = 8
+	};
+	const struct submission_rcpt rcpt = {
+		.notify = NOTIFY_SUCCESS | NOTIFY_DELAY, .orcpt = text + 9, .orcpt_len = 22
+	}, bare = { .notify = NOTIFY_NEVER };
+	struct address path = mailbox("ann@example.org"), wide = mailbox("b@b\xc3\xbc.example");
+	const struct envelope *envelope;
+
+	fixture->submission = submission_begin(&fixture->queue, &config, &path, &mail);
+	submission_add(fixture->submission, &wide, &rcpt);
+	memset(text, '!', sizeof(text));
+	submission_open(fixture->submission, &tcp);
+	write_text(fixture, "\r\n");
+	assert_true(commit(fixture));
+	envelope = fixture->queue.envelope;
+	assert_true(envelope->smtputf8 && !envelope->body_8bit && envelope->ret == RET_HDRS);
+	assert_string_equal(envelope->envid, "QQ314159");
+	assert_int_equal(envelope->recipients[0].notify, NOTIFY_SUCCESS | NOTIFY_DELAY);
+	assert_string_equal(envelope->recipients[0].orcpt, "rfc822;Bob@example.net");
+	assert_null(envelope->message_id);
+	/* A hop without SMTPUTF8 may yet take it: the header is to stay ASCII. */
+	assert_content(fixture, "Received: from app.example.org (localhost [127.0.0.1])\r\n"
+	    "\tby web1.example.org (herald) with ESMTP id ABC001;\r\n"
+	    "\tMon, 23 Nov 2026 05:06:07 +0000\r\n\r\n");
+	fake_queue_answer(&fixture->queue, NULL);
+	fake_queue_drop(&fixture->queue);
+	begin(fixture, "ann@example.org", 1);
+	submission_add(fixture->submission, &path, &bare);
+	assert_int_equal(fixture->queue.submits, 1);
+	submission_abort(fixture->submission);
+}
+
+static void
+test_message_id(void **state)
+{
+	static const struct {
+		const char *field, *kept;
+	} rows[] = {
+		{ "Message-ID: <1@example.org>\r\n", "<1@example.org>" },
+		{ "message-id:\r\n\t<1@example.org> (a comment)\r\n", "<1@example.org>" },
+		{ "Message-ID: 1@example.org\r\n", NULL },
+		{ "Message-ID: <1@example.org\r\n", NULL },
+		{ "Message-ID: <1\xc3\xa9@example.org>\r\n", NULL },
+		{ "Message-ID: <1\x1b[2J@example.org>\r\n", NULL },
+		{ "Subject: <1@example.org>\r\n", NULL },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		begin(fixture, "ann@example.org", 1);
+		submission_open(fixture->submission, &tcp);
+		write_text(fixture, rows[i].field);
+		write_text(fixture, "\r\nMessage-ID: <body@example.org>\r\n");
+		assert_true(commit(fixture));
+		if (rows[i].kept == NULL)
+			assert_null(fixture->queue.envelope->message_id);
+		else
+			assert_string_equal(fixture->queue.envelope->message_id, rows[i].kept);
+		fake_queue_answer(&fixture->queue, NULL);
+		fake_queue_drop(&fixture->queue);
+	}
+	/* One that is cut is not kept. */
+	begin(fixture, "ann@example.org", 1);
+	submission_open(fixture->submission, &tcp);
+	write_text(fixture, "Message-ID: <");
+	for (size_t i = 0; i < 300; i++)
+		write_text(fixture, "x");
+	write_text(fixture, ">\r\n\r\n");
+	assert_true(commit(fixture));
+	assert_null(fixture->queue.envelope->message_id);
+	fake_queue_answer(&fixture->queue, NULL);
 }
 
 static void
@@ -307,6 +389,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_stored, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_parameters, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_message_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_local_client, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_without_message_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_store_failure_is_transient, setup, teardown),

@@ -125,6 +125,7 @@ class PySink:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((address, self.port))
         self.listener.listen(256)
+        self.listener.settimeout(None)           # herald may take longer to come back than a test waits elsewhere
         self.connections = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
