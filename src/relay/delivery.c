@@ -90,6 +90,26 @@ free_record(struct relay_record *record)
 	free(record);
 }
 
+/* --- mail that was put off --- */
+
+static void
+on_retried(void *arg, uint64_t changed, const struct error *err)
+{
+	/* What could not be made due now comes by itself, later. */
+	(void)arg;
+	(void)changed;
+	(void)err;
+}
+
+/* What waits for a time that the relay of that name, or "none", was the reason for. */
+static void
+retry(struct delivery *delivery, const char *relay)
+{
+	const struct queue_filter filter = { .state = "deferred", .relay = relay };
+
+	queue_act(delivery->house.queue, QUEUE_RETRY, &filter, NULL, on_retried, NULL);
+}
+
 /* --- configuration --- */
 
 struct prepared {
@@ -165,6 +185,7 @@ keep_relay(struct delivery *delivery, struct relay_params *params)
 	return relay;
 }
 
+/* What waits for a relay that is another one now, or gone, need not wait any longer. */
 static void
 switch_relays(struct delivery *delivery, struct prepared *next)
 {
@@ -172,8 +193,10 @@ switch_relays(struct delivery *delivery, struct prepared *next)
 
 	for (size_t i = 0; i < next->count; i++)
 		relays[i] = keep_relay(delivery, &next->params[i]);
-	for (size_t i = 0; i < delivery->relay_count; i++)
+	for (size_t i = 0; i < delivery->relay_count; i++) {
+		retry(delivery, relay_params(delivery->relays[i])->relay->name);
 		retire(delivery, delivery->relays[i]);
+	}
 	free(delivery->relays);
 	delivery->relays = relays;
 	for (size_t i = 0; i < next->count; i++)
@@ -194,6 +217,8 @@ commit(void *self, void *prepared, const struct config *next)
 	for (size_t i = 0; i < delivery->relay_count; i++)
 		relay_take_waiting(delivery->relays[i], &waiting);
 	switch_relays(delivery, relays);
+	if (delivery->config != NULL && delivery->config->relay == NULL && next->relay != NULL)
+		retry(delivery, "none");
 	config_unref(delivery->config);
 	delivery->config = config_ref(next);
 	while ((job = TAILQ_FIRST(&waiting)) != NULL) {
@@ -344,29 +369,17 @@ delivery_relay_params(const struct delivery *delivery, const char *name)
 	return i != SIZE_MAX ? relay_params(delivery->relays[i]) : NULL;
 }
 
-static void
-on_retried(void *arg, uint64_t changed, const struct error *err)
-{
-	/* What could not be made due now comes by itself, later. */
-	(void)arg;
-	(void)changed;
-	(void)err;
-}
-
 bool
 delivery_pause(struct delivery *delivery, const char *name, bool pause)
 {
 	size_t i = delivery_find(delivery, name);
-	const struct queue_filter filter = { .state = "deferred", .relay = name };
 
 	if (i == SIZE_MAX)
 		return false;
 	relay_pause(delivery->relays[i], pause);
 	on_change(delivery);
-	if (pause)
-		return true;
-	/* What was postponed because of the pause. */
-	queue_act(delivery->house.queue, QUEUE_RETRY, &filter, NULL, on_retried, NULL);
+	if (!pause)
+		retry(delivery, name);
 	return true;
 }
 

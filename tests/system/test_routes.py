@@ -115,8 +115,7 @@ def test_rate_holds_over_a_restart(start):
     one.wait_log(r"status=deferred \(the rate of relay work", since=mark)
     assert len(sinks["work"].messages) == 3
     one.reload(conffile(port, sinks, ({"relay": "work"},)))
-    one.ctl("queue", "retry", "--all")
-    one.wait_empty()
+    one.wait_empty(20)
     assert len(sinks["work"].messages) == 6
 
 
