@@ -174,11 +174,11 @@ static size_t
 discard(struct smtp_server *server, enum smtp_line kind, size_t len)
 {
 	server->discarded += len;
+	if (!server->discards && (kind != SMTP_LINE_BARE || len > SMTP_SERVER_LINE_MAX))
+		refuse_line(server, "line too long");
 	if (kind == SMTP_LINE_BARE) {
 		server->bare_lines++;
 		refuse_line(server, "bare LF in a command");
-	} else if (!server->discards) {
-		refuse_line(server, "line too long");
 	}
 	if (kind == SMTP_LINE_WHOLE)
 		server->discards = false;
