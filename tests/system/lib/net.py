@@ -9,14 +9,18 @@ import time
 # A condition that does not come true in this time is a fault.  Generous: sanitizer builds on a busy machine.
 TIMEOUT = float(os.environ.get("HERALD_TEST_TIMEOUT", "60"))
 
-_next_port = 20000 + os.getpid() * 37 % 11000
+# Tests that run side by side (pytest-xdist) each have a slice, else one could take what another has just found free.
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_SLICE = 12000 // _WORKERS
+_FIRST = 20000 + _SLICE * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_next_port = _FIRST + os.getpid() * 37 % _SLICE
 
 
 def free_port(address="127.0.0.1"):
     """A port that is free for TCP and UDP, below the range the kernel hands out to clients."""
     global _next_port
-    for _ in range(12000):
-        _next_port = _next_port + 1 if _next_port < 32000 else 20000
+    for _ in range(_SLICE):
+        _next_port = _next_port + 1 if _next_port < _FIRST + _SLICE - 1 else _FIRST
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 with socket.socket(socket.AF_INET, kind) as probe:
@@ -24,7 +28,7 @@ def free_port(address="127.0.0.1"):
             return _next_port
         except OSError:
             continue
-    raise AssertionError("no free port between 20000 and 32000")
+    raise AssertionError(f"no free port between {_FIRST} and {_FIRST + _SLICE}")
 
 
 def wait_until(condition, what, timeout=None, interval=0.02):
