@@ -42,6 +42,18 @@ delay_gap(const struct destination *destination, enum destination_delay why)
 	return gap;
 }
 
+/* The longer it has been silent the longer: each round through the store costs what others
+ * could have. */
+static int64_t
+busy_wait(const struct tempo *tempo, int64_t now)
+{
+	int64_t silent = tempo->asked_at != 0 ? now - tempo->asked_at : 0;
+
+	if (tempo_is_stuck(tempo, now))
+		return STUCK_WAIT;
+	return tempo_flows(tempo, now) ? BUSY_WAIT : BUSY_WAIT + 4 * silent;
+}
+
 /* When it may come again at the earliest; monotonic. */
 static int64_t
 delay_end(const struct destination *destination, enum destination_delay why, int64_t now)
@@ -55,7 +67,7 @@ delay_end(const struct destination *destination, enum destination_delay why, int
 		return now + relay_rate_wait(destination->relay);
 	case DESTINATION_BUSY:
 	default:
-		return now + (tempo_is_stuck(&destination->tempo, now) ? STUCK_WAIT : BUSY_WAIT);
+		return now + busy_wait(&destination->tempo, now);
 	}
 }
 

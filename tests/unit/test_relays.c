@@ -151,6 +151,34 @@ test_one_relay_down(void **state)
 	remove_second(world, second);
 }
 
+/* What does not fit in memory comes again the later, the longer the peer has been silent. */
+static void
+test_silence(void **state)
+{
+	static const char *const recipients[] = { "a@example.net", "b@work.example" };
+	struct world *world = *state;
+	struct second *second = add_second(world);
+	int silent[2];
+
+	use_host(world, 0, bind_any(&silent[0]));
+	second->host.port = bind_any(&silent[1]);
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(listen(silent[i], 64), 0);
+	configure(world);
+	for (size_t i = 0; i < 110; i++)
+		send_to(world, recipients, 2, "");
+	run_for(world, 0.05);
+	assert_in_range(seen.postponed, 2, 20);
+	assert_in_range(seen.until - clock_now(), 1, 4);
+	run_for(world, 1.2);
+	send_to(world, recipients, 2, "");
+	run_for(world, 0.05);
+	assert_in_range(seen.until - clock_now(), 6, 60);
+	remove_second(world, second);
+	for (size_t i = 0; i < 2; i++)
+		close(silent[i]);
+}
+
 static void
 test_route_is_told(void **state)
 {
@@ -456,10 +484,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(routes), TEST(chosen_relay), TEST(one_relay_down), TEST(route_is_told),
-		TEST(mx_without_domain), TEST(pause), TEST(rate), TEST(login_refused),
-		TEST(opportunistic), TEST(starttls_is_demanded), TEST(throttle),
-		TEST(mail_behind_the_dot), TEST(reload_and_suspension),
+		TEST(routes), TEST(chosen_relay), TEST(one_relay_down), TEST(silence),
+		TEST(route_is_told), TEST(mx_without_domain), TEST(pause), TEST(rate),
+		TEST(login_refused), TEST(opportunistic), TEST(starttls_is_demanded),
+		TEST(throttle), TEST(mail_behind_the_dot), TEST(reload_and_suspension),
 		TEST(waiting_mail_follows_routes), TEST(source_address),
 	};
 
