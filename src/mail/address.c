@@ -16,6 +16,7 @@
 struct scan {
 	const char *at, *end;
 	bool utf8;
+	bool bare;		/* a local part alone is enough */
 };
 
 static bool
@@ -267,7 +268,8 @@ read_mailbox(struct address *out, struct scan *scan)
 	if (!keep(out->local, sizeof(out->local), first, scan->at))
 		return ADDRESS_TOO_LONG;
 	if (!scan_skip(scan, '@'))
-		return strcasecmp(out->local, "postmaster") == 0 ? ADDRESS_OK : fault_here(scan);
+		return scan->bare || strcasecmp(out->local, "postmaster") == 0 ? ADDRESS_OK :
+		    fault_here(scan);
 	first = scan->at;
 	fault = skip_domain(scan);
 	if (fault != ADDRESS_OK)
@@ -301,11 +303,11 @@ address_parse_path(struct address *out, const char *text, size_t len, bool utf8,
 	return ADDRESS_OK;
 }
 
-enum address_fault
-address_parse(struct address *out, const char *text, size_t len)
+static enum address_fault
+parse_whole(struct address *out, const char *text, size_t len, bool bare)
 {
 	struct address address = { .local = "" };
-	struct scan scan = { .at = text, .end = text + len, .utf8 = true };
+	struct scan scan = { .at = text, .end = text + len, .utf8 = true, .bare = bare };
 	enum address_fault fault = ADDRESS_OK;
 
 	if (len > 0)
@@ -316,6 +318,18 @@ address_parse(struct address *out, const char *text, size_t len)
 		return fault_here(&scan);
 	*out = address;
 	return ADDRESS_OK;
+}
+
+enum address_fault
+address_parse(struct address *out, const char *text, size_t len)
+{
+	return parse_whole(out, text, len, false);
+}
+
+enum address_fault
+address_parse_name(struct address *out, const char *text, size_t len)
+{
+	return parse_whole(out, text, len, true);
 }
 
 bool

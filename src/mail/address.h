@@ -29,6 +29,8 @@ enum address_fault address_parse_path(struct address *out, const char *text, siz
 /* The same without the angle brackets, whole text, UTF-8 allowed: for the conffile and the
  * store. */
 enum address_fault address_parse(struct address *out, const char *text, size_t len);
+/* The same, and a local part alone: a name of this machine. */
+enum address_fault address_parse_name(struct address *out, const char *text, size_t len);
 bool address_is_null(const struct address *address);
 bool address_is_ascii(const struct address *address);
 /* Whether a hop must offer SMTPUTF8 to take it: a domain alone can be sent as A-labels. */

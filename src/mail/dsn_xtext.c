@@ -248,3 +248,35 @@ dsn_orcpt_text(char out[ENVELOPE_ORCPT_MAX + 2], const char *orcpt, bool utf8)
 		return settle_utf8(&sink, orcpt, len, utf8);
 	return dsn_xtext_decode(out + sink.len, sink.size - sink.len, orcpt, len);
 }
+
+/* RFC 3461 4: xtext has neither of "+" and "=", nor a blank. */
+static bool
+put_xtext(struct sink *sink, const char *text)
+{
+	char escape[4];
+	bool good = true;
+
+	for (; good && *text != '\0'; text++) {
+		if (*text > 0x20 && *text < 0x7f && *text != '+' && *text != '=') {
+			good = put(sink, text, 1);
+		} else {
+			snprintf(escape, sizeof(escape), "+%02X", (unsigned)(unsigned char)*text);
+			good = put(sink, escape, 3);
+		}
+	}
+	return good;
+}
+
+bool
+dsn_orcpt_make(char out[ENVELOPE_ORCPT_MAX + 1], const char *address)
+{
+	struct sink sink = { out, 0, ENVELOPE_ORCPT_MAX + 1 };
+	bool is_ascii = true;
+
+	for (const char *at = address; *at != '\0'; at++)
+		is_ascii = is_ascii && (unsigned char)*at < 0x80;
+	if (is_ascii)
+		return put(&sink, "rfc822;", 7) && put_xtext(&sink, address);
+	return put(&sink, "utf-8;", 6) && dsn_utf8_xtext(out + sink.len, sink.size - sink.len,
+	    address, strlen(address));
+}

@@ -23,6 +23,11 @@ bool dsn_orcpt_settle(char out[ENVELOPE_ORCPT_MAX + 1], const char *value, size_
 bool dsn_orcpt_text(char out[ENVELOPE_ORCPT_MAX + 2], const char *orcpt, bool utf8)
     __attribute__((warn_unused_result));
 
+/* Such a value of an address that has none yet: "rfc822;" or, beyond ASCII, "utf-8;".  False
+ * where it would be too long. */
+bool dsn_orcpt_make(char out[ENVELOPE_ORCPT_MAX + 1], const char *address)
+    __attribute__((warn_unused_result));
+
 /* An address as the utf-8 type has it in 7 bits: utf-8-addr-xtext, RFC 6533 3.  False where
  * it does not fit, or is not UTF-8. */
 bool dsn_utf8_xtext(char *out, size_t size, const char *text, size_t len)

@@ -2,11 +2,10 @@
 #include "mail/envelope.h"
 
 #include "base/mem.h"
+#include "base/memory_budget.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define FIRST_CAPACITY 4 /* recipients; most messages have one */
 
 struct envelope_text {
 	struct envelope_text *next;
@@ -28,6 +27,7 @@ envelope_new(const struct address *reverse_path)
 	struct envelope *envelope = mem_zalloc(sizeof(*envelope));
 
 	envelope->reverse_path = *reverse_path;
+	envelope->uid = ENVELOPE_NO_UID;
 	return envelope;
 }
 
@@ -35,7 +35,34 @@ envelope_new(const struct address *reverse_path)
 static bool
 is_full(size_t count)
 {
-	return count == 0 || (count >= FIRST_CAPACITY && (count & (count - 1)) == 0);
+	return (count & (count - 1)) == 0;
+}
+
+uint64_t
+envelope_cost(const struct envelope *envelope)
+{
+	size_t room = 1;
+
+	while (room < envelope->recipient_count)
+		room *= 2;
+	return sizeof(*envelope) + envelope->kept + room * sizeof(*envelope->recipients);
+}
+
+static void
+charge(struct envelope *envelope)
+{
+	if (envelope->budget != NULL)
+		memory_budget_charge(envelope->budget, &envelope->charged,
+		    envelope_cost(envelope));
+}
+
+void
+envelope_charge(struct envelope *envelope, struct memory_budget *budget)
+{
+	if (envelope->budget != NULL)
+		return;
+	envelope->budget = budget;
+	charge(envelope);
 }
 
 struct recipient *
@@ -46,11 +73,13 @@ envelope_add(struct envelope *envelope, const struct address *forward_path)
 
 	if (is_full(count))
 		envelope->recipients = mem_grow(envelope->recipients,
-		    count == 0 ? FIRST_CAPACITY : count * 2, sizeof(*recipient));
+		    count == 0 ? 1 : count * 2, sizeof(*recipient));
 	recipient = &envelope->recipients[count];
 	memset(recipient, 0, sizeof(*recipient));
 	recipient->forward_path = *forward_path;
 	envelope->recipient_count = count + 1;
+	if (is_full(count))
+		charge(envelope);
 	return recipient;
 }
 
@@ -63,6 +92,8 @@ envelope_keep(struct envelope *envelope, const char *text, size_t len)
 	kept->octets[len] = '\0';
 	kept->next = envelope->texts;
 	envelope->texts = kept;
+	envelope->kept += sizeof(*kept) + len + 1;
+	charge(envelope);
 	return kept->octets;
 }
 
@@ -80,6 +111,8 @@ envelope_copy(const struct envelope *envelope)
 	copy->recipients = NULL;
 	copy->recipient_count = 0;
 	copy->texts = NULL;
+	copy->budget = NULL;
+	copy->charged = copy->kept = 0;
 	copy->envid = keep_again(copy, envelope->envid);
 	copy->message_id = keep_again(copy, envelope->message_id);
 	for (size_t i = 0; i < envelope->recipient_count; i++) {
@@ -99,6 +132,7 @@ envelope_free(struct envelope *envelope)
 
 	if (envelope == NULL)
 		return;
+	memory_budget_charge(envelope->budget, &envelope->charged, 0);
 	while ((text = envelope->texts) != NULL) {
 		envelope->texts = text->next;
 		free(text);

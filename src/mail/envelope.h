@@ -5,7 +5,10 @@
 #include "mail/address.h"
 #include "mail/status.h"
 
+#include <limits.h>
 #include <stdint.h>
+
+struct memory_budget;
 
 #define QUEUE_ID_MAX	16		/* uppercase hex digits, SPEC 4 */
 
@@ -30,6 +33,7 @@ enum envelope_ret { RET_UNSET, RET_FULL, RET_HDRS };
 #define ENVELOPE_ENVID_MAX	100	/* octets of xtext, RFC 3461 4.4 */
 #define ENVELOPE_ORCPT_MAX	500	/* octets with the type, RFC 3461 4.2 */
 #define ENVELOPE_MESSAGE_ID_MAX	255	/* octets; what is longer is not kept */
+#define ENVELOPE_NO_UID	UINT_MAX	/* it did not come over a UNIX socket */
 #define RELAY_NAME_MAX		32	/* octets of the name of a relay block */
 #define ATTEMPT_RELAY_SIZE	192	/* "NAME/smtp.example.net[192.0.2.7]:465" */
 
@@ -69,6 +73,7 @@ struct envelope {
 	bool body_8bit;			/* BODY=8BITMIME, RFC 6152 */
 	bool smtputf8;			/* RFC 6531 3.4: declared */
 	enum envelope_ret ret;
+	unsigned uid;			/* who gave it over a UNIX socket; ENVELOPE_NO_UID */
 	const char *envid;		/* xtext as it came, RFC 3461 4.4; NULL: none */
 	const char *message_id;		/* of the header section, with < and >; NULL: none */
 	struct envelope_text *texts;	/* owns what the pointers of this and of recipients mean */
@@ -77,6 +82,8 @@ struct envelope {
 	int64_t arrived_us;		/* in microseconds; 0: it is of an earlier run */
 	struct recipient *recipients;	/* owned; grown by envelope_add() alone */
 	size_t recipient_count;
+	struct memory_budget *budget;	/* NULL: not counted */
+	uint64_t charged, kept;		/* octets: as counted, and of the texts */
 };
 
 struct envelope *envelope_new(const struct address *reverse_path);
@@ -84,6 +91,9 @@ struct envelope *envelope_new(const struct address *reverse_path);
 struct recipient *envelope_add(struct envelope *envelope, const struct address *forward_path);
 /* A copy that lives as long as the envelope: for envid, message_id, orcpt. */
 const char *envelope_keep(struct envelope *envelope, const char *text, size_t len);
+/* Counts the memory that it takes from now on; the budget outlives it.  A copy is not counted. */
+void envelope_charge(struct envelope *envelope, struct memory_budget *budget);
+uint64_t envelope_cost(const struct envelope *envelope);	/* octets of memory */
 struct envelope *envelope_copy(const struct envelope *envelope);
 void envelope_free(struct envelope *envelope);	/* NULL is allowed */
 

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "mail/dsn_xtext.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -115,6 +116,21 @@ append_delays(struct buf *line, const int64_t delays[4])
 	    text[1], text[2], text[3]);
 }
 
+/* Whom the client named, where an alias or a hop before us has made another of it. */
+static void
+append_original(struct buf *line, const struct recipient *recipient)
+{
+	char original[ENVELOPE_ORCPT_MAX + 2], path[ADDRESS_TEXT_MAX + 1];
+	struct field field;
+	const char *address;
+
+	if (recipient->orcpt == NULL || !dsn_orcpt_text(original, recipient->orcpt, true))
+		return;
+	address = strchr(original, ' ') + 1;
+	if (!text_equal(address, address_text(&recipient->forward_path, path)))
+		buf_appendf(line, ", orig_to=<%s>", printable(&field, address));
+}
+
 void
 maillog_attempt(const struct maillog_attempt *attempt)
 {
@@ -128,6 +144,7 @@ maillog_attempt(const struct maillog_attempt *attempt)
 
 	buf_appendf(&line, "%s: to=<%s>", attempt->envelope->queue_id,
 	    printable_path(&field, &attempt->recipient->forward_path));
+	append_original(&line, attempt->recipient);
 	buf_appendf(&line, ", relay=%s", printable(&field, attempt->relay));
 	if (attempt->conn_use > 1)
 		buf_appendf(&line, ", conn_use=%u", attempt->conn_use);

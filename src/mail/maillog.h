@@ -28,9 +28,10 @@ struct maillog_attempt {
 	const struct status *status;
 	enum maillog_fate fate;
 };
-/* smtp: ID: to=<…>, relay=…, conn_use=2, delay=1.2, delays=a/b/c/d, tls=…, dsn=2.0.0,
- * status=sent (250 2.0.0 Ok).  With ident "postfix" tls= comes last: pflogsumm reads the
- * others only in Postfix's order.  sent: info, deferred: warning, bounced and expired: error. */
+/* smtp: ID: to=<…>, orig_to=<…>, relay=…, conn_use=2, delay=1.2, delays=a/b/c/d, tls=…,
+ * dsn=2.0.0, status=sent (250 2.0.0 Ok).  orig_to where the sender named another (ORCPT).
+ * With ident "postfix" tls= comes last: pflogsumm reads the others only in Postfix's order.
+ * sent: info, deferred: warning, bounced and expired: error. */
 void maillog_attempt(const struct maillog_attempt *attempt);
 
 /* bounce: ID: sender non-delivery notification: ID2 */

@@ -141,13 +141,40 @@ test_utf8_xtext(void **state)
 	assert_true(dsn_utf8_xtext(out, 7, "\xc3\xa9", 2));
 }
 
+/* What is made can be read again, and says what it was made of. */
+static void
+test_made_orcpt(void **state)
+{
+	static const struct {
+		const char *address, *value;
+	} rows[] = {
+		{ "root@example.org", "rfc822;root@example.org" },
+		{ "a+b=c@example.org", "rfc822;a+2Bb+3Dc@example.org" },
+		{ "\"a b\"@example.org", "rfc822;\"a+20b\"@example.org" },
+		{ "\xc3\xbcx@example.org", "utf-8;\\x{FC}x@example.org" },
+	};
+	char value[ENVELOPE_ORCPT_MAX + 1], text[ENVELOPE_ORCPT_MAX + 2], long_text[600];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		assert_true(dsn_orcpt_make(value, rows[i].address));
+		assert_string_equal(value, rows[i].value);
+		assert_true(dsn_orcpt_text(text, value, true));
+		assert_string_equal(strchr(text, ' ') + 1, rows[i].address);
+	}
+	memset(long_text, '+', 320);
+	long_text[320] = '\0';
+	assert_false(dsn_orcpt_make(value, long_text));
+	assert_false(dsn_orcpt_make(value, "\xff@example.org"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_xtext), cmocka_unit_test(test_orcpt),
 		cmocka_unit_test(test_bad_orcpt), cmocka_unit_test(test_random_orcpt),
-		cmocka_unit_test(test_utf8_xtext),
+		cmocka_unit_test(test_utf8_xtext), cmocka_unit_test(test_made_orcpt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,6 +207,43 @@ test_attempts(void **state)
 }
 
 /* pflogsumm and its like expect dsn= behind delays=. */
+/* Whom the sender named, where another gets it (SPEC 5: orig_to). */
+static void
+test_original_recipient(void **state)
+{
+	static const struct {
+		const char *orcpt, *logged;
+	} rows[] = {
+		{ NULL, "" },
+		{ "rfc822;root@web1.example.org", "orig_to=<root@web1.example.org>, " },
+		{ "rfc822;root+2Bcron@web1.example.org", "orig_to=<root+cron@web1.example.org>, " },
+		{ "rfc822;bob@example.net", "" },
+		{ "rfc822;Bob@EXAMPLE.net", "" },
+		{ "rfc822;a+20<b>", "orig_to=<a <b>>, " },
+		{ "utf-8;\\x{FC}@example.org", "orig_to=<\\xc3\\xbc@example.org>, " },
+		{ "rfc822;+00", "" },
+		{ "nothing", "" },
+	};
+	struct status sent = status_parse(250, "2.0.0 Ok", 8);
+	char expected[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct envelope *envelope = make_envelope("ann@example.org", "bob@example.net");
+		const struct maillog_attempt event = { .envelope = envelope,
+			.recipient = &envelope->recipients[0], .relay = "none", .status = &sent,
+			.fate = MAILLOG_SENT };
+
+		envelope->recipients[0].orcpt = rows[i].orcpt;
+		maillog_attempt(&event);
+		snprintf(expected, sizeof(expected), "herald/smtp[PID]: 4F1A2B3C4D5E: "
+		    "to=<bob@example.net>, %srelay=none, delay=0, delays=0/0/0/0, dsn=2.0.0, "
+		    "status=sent (250 2.0.0 Ok)", rows[i].logged);
+		assert_line(expected);
+		envelope_free(envelope);
+	}
+}
+
 static void
 test_attempt_as_postfix(void **state)
 {
@@ -358,6 +395,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_attempts, divert_stderr, restore_stderr),
 		cmocka_unit_test_setup_teardown(
 		    test_attempt_as_postfix, divert_stderr, restore_stderr),
+		cmocka_unit_test_setup_teardown(
+		    test_original_recipient, divert_stderr, restore_stderr),
 		cmocka_unit_test_setup_teardown(test_delays, divert_stderr, restore_stderr),
 		cmocka_unit_test_setup_teardown(test_bounce_lines, divert_stderr, restore_stderr),
 		cmocka_unit_test_setup_teardown(test_rejects, divert_stderr, restore_stderr),
