@@ -32,10 +32,17 @@ int command_queue_act(struct command *command);
 int command_queue_reroute(struct command *command);
 int command_trace(struct command *command);
 
+/* ctl_identity.c */
+int command_rewrite(struct command *command);
+int command_aliases_check(struct command *command);
+
 /* ctl_relay.c */
 int command_relays(struct command *command);
 int command_relay_pause(struct command *command);	/* and resume, by the verb */
 int command_route(struct command *command);
 int command_probe(struct command *command);
+
+/* ctl_user.c */
+int command_user_hash(struct command *command);
 
 #endif

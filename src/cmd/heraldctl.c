@@ -66,6 +66,10 @@ static const char usage[] =
     "                                  which relay would take it, and how\n"
     "  probe RELAY [DOMAIN] [-v]       each step up to AUTH with its time, without mail;\n"
     "                                  -v: the dialogue\n"
+    "  rewrite [-f SENDER] [RECIPIENT...] < MESSAGE\n"
+    "                                  what envelope and header of this machine's mail become\n"
+    "  aliases check [FILE] [-v]       faults in an aliases file; -v: who reads what\n"
+    "  user hash [NAME]                reads a password, writes its line for the users file\n"
     "\n"
     "With --dry-run the verbs that change the queue only show what they would act on.\n"
     "Filters: --state STATE, --sender ADDRESS, --recipient ADDRESS, --relay RELAY,\n"
@@ -184,6 +188,9 @@ static const struct verb {
 	{ "relay", "resume", "relay resume", command_relay_pause, true, false },
 	{ "route", NULL, "route", command_route, false, false },
 	{ "probe", NULL, "probe", command_probe, true, false },
+	{ "rewrite", NULL, "rewrite", command_rewrite, true, false },
+	{ "aliases", "check", "aliases check", command_aliases_check, true, false },
+	{ "user", "hash", "user hash", command_user_hash, true, false },
 };
 
 /* 0: no match, 1: a prefix, 2: the whole word. */
@@ -289,6 +296,7 @@ set_option(struct command *command, int option, const char *value)
 		return true;
 	case OPTION_STATE:
 		return command_set_text(command->filter, "state", value);
+	case 'f':
 	case OPTION_SENDER:
 		return command_set_text(command->filter, "sender", value);
 	case OPTION_RECIPIENT:
@@ -339,7 +347,7 @@ main(int argc, char **argv)
 	struct command command = { .socket = DEFAULT_SOCKET, .filter = json_object() };
 	int option, exit_code = EX_OK;
 
-	while ((option = getopt_long(argc, argv, "s:vVh", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:f:vVh", long_options, NULL)) != -1) {
 		if (option == 'V' || option == 'h') {
 			fputs(option == 'V' ? "heraldctl " PACKAGE_VERSION "\n" : usage, stdout);
 			json_decref(command.filter);

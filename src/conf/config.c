@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "conf/config_identity.h"
 #include "conf/config_load.h"
 #include "conf/config_table.h"
 #include "conf/config_value.h"
@@ -79,6 +80,7 @@ config_unref(const struct config *config)
 		return;
 	for (size_t i = 0; i < config->greeting_count; i++)
 		text_free(config->greetings[i].text);
+	config_free_identity(&config->identity);
 	for (const struct config_type *type = config_types; type->name != NULL; type++) {
 		if (type->later)
 			continue;
@@ -150,6 +152,8 @@ compare_objects(
 		    (a->text_len != b->text_len || memcmp(a->text, b->text, a->text_len) != 0))
 			add_change(names, type, b->name, "file");
 	}
+	if (strcmp(type->name, "identity") == 0 && config_aliases_differ(old, next))
+		add_change(names, type, "", "aliases");
 }
 
 /* Blocks without a name are told apart by their order alone: all of them differ, or none. */

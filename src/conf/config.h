@@ -13,6 +13,7 @@
 
 struct config_holder;
 struct error;
+struct identity;
 
 enum config_tls {
 	CONFIG_TLS_NONE, CONFIG_TLS_OPPORTUNISTIC, CONFIG_TLS_STARTTLS, CONFIG_TLS_IMPLICIT,
@@ -63,7 +64,7 @@ struct quotes_config {
 struct queue_config {
 	const char *store;		/* absolute path of the SQLite database */
 	const char *state_directory;
-	uint64_t max_message_size, min_free_space;
+	uint64_t max_message_size, min_free_space, max_memory;
 	unsigned max_hops;
 	unsigned retry_min, retry_max, lifetime, bounce_lifetime;
 	unsigned delay_warning;		/* 0: the sender is not told */
@@ -76,8 +77,12 @@ struct submission_config {
 	const char *conffile;
 	struct endpoint_list listen;
 	struct network_list allow;
+	struct network_list proxies;	/* whose connections begin with a PROXY header */
 	unsigned max_connections, max_connections_per_client, max_recipients, max_errors, timeout;
-	enum config_tls tls;		/* CONFIG_TLS_NONE so far */
+	enum config_tls tls;		/* none, starttls, implicit; of TCP alone */
+	const char *certificate, *private_key;	/* both with TLS, none without */
+	const char *users;		/* file for users_load(); "": no AUTH */
+	bool require_auth;
 	enum config_newline bare_newline;
 };
 
@@ -125,6 +130,16 @@ struct route_config {
 	const struct relay_config *target;	/* the block of that name */
 };
 
+/* What mail of this machine looks like outside. */
+struct identity_config {
+	const char **local_names;
+	size_t local_name_count;
+	const char *domain;		/* hostname when not set */
+	const char *aliases;		/* the file; "": none */
+	const char *sender, *from;	/* an address with its domain, or "" */
+	const struct identity *rules;	/* what follows from these and the file */
+};
+
 /* Everything belongs to the config and lives as long as it does.  A service keeps a
  * reference and a pointer to its own section. */
 struct config {
@@ -147,6 +162,7 @@ struct config {
 	struct route_config *routes;	/* in the order of the conffile and its includes */
 	size_t route_count;
 	const struct relay_config *relay;	/* the default one; NULL when none is needed */
+	struct identity_config identity;
 	struct endpoint_list control;
 	struct config_holder *holder;	/* counts the references */
 };

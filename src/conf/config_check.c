@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include "conf/config.h"
 #include "conf/config_files.h"
+#include "conf/config_identity.h"
 #include "conf/config_relay.h"
+#include "conf/config_submission.h"
 #include "conf/config_table.h"
 
 #include <stdarg.h>
@@ -144,19 +146,6 @@ check_queue(const struct config *config, const struct config_block *block, const
 }
 
 static bool
-check_submission(const struct config *config, const struct config_block *block, const void *object,
-    struct error *err)
-{
-	(void)object;
-	if (config->default_relay[0] == '\0')
-		return config_fault(block, NULL, err,
-		    "submission %s: no default_relay, mail that is "
-		    "taken must have a way out",
-		    block->title);
-	return true;
-}
-
-static bool
 check_control(const struct config *config, const struct config_block *block, const void *object,
     struct error *err)
 {
@@ -235,10 +224,11 @@ static const struct {
 	{ "greeting", check_greeting },
 	{ "quotes", check_quotes },
 	{ "queue", check_queue },
-	{ "submission", check_submission },
+	{ "submission", config_check_submission },
 	{ "relay", config_check_relay },
 	{ "route", config_check_route },
 	{ "control", check_control },
+	{ "identity", config_check_identity },
 };
 
 static size_t

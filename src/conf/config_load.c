@@ -8,6 +8,7 @@
 #include "conf/config.h"
 #include "conf/config_check.h"
 #include "conf/config_file.h"
+#include "conf/config_identity.h"
 #include "conf/config_source.h"
 #include "conf/config_table.h"
 #include "conf/config_value.h"
@@ -315,7 +316,7 @@ derive(struct config *config, const struct config_file *file, struct error *err)
 	/* The default names a relay only where there is one. */
 	if (config->relay == NULL && config_entry_find(top, "default_relay") == NULL)
 		config_replace(&config->default_relay, "");
-	return true;
+	return config_find_identity(config, file, err);
 }
 
 struct config *

@@ -15,6 +15,7 @@
 #define REPLY_MAX	1232	    /* fits the smallest IPv6 path unfragmented, RFC 8200 5 */
 #define DATAGRAM_MAX	65507	    /* the longest UDP payload over IPv4 */
 #define NAME_MAX_OCTETS 255
+#define MAILBOX_MAX	320 /* octets of an address: RFC 5321 4.5.3.1 */
 
 static const struct config_choice log_targets[] = {
 	{ "syslog", LOG_TARGET_SYSLOG, false },
@@ -57,8 +58,8 @@ static const struct config_choice greeting_tls[] = {
 
 static const struct config_choice submission_tls[] = {
 	{ "none", CONFIG_TLS_NONE, false },
-	{ "starttls", CONFIG_TLS_STARTTLS, true },
-	{ "implicit", CONFIG_TLS_IMPLICIT, true },
+	{ "starttls", CONFIG_TLS_STARTTLS, false },
+	{ "implicit", CONFIG_TLS_IMPLICIT, false },
 	{ NULL, 0, false },
 };
 
@@ -181,6 +182,8 @@ static const struct config_key queue_keys[] = {
 	QUEUE(store, .kind = VALUE_STORE, .initial = "sqlite:queue.db"),
 	QUEUE(max_message_size, .kind = VALUE_SIZE, .initial = "35M", BOUNDS(1024, 2147483648u)),
 	QUEUE(min_free_space, .kind = VALUE_SIZE, .initial = "64M", BOUNDS(0, (uint64_t)1 << 50)),
+	QUEUE(max_memory, .kind = VALUE_SIZE, .initial = "128M",
+	    BOUNDS(8u << 20, (uint64_t)1 << 50)),
 	QUEUE(max_hops, .kind = VALUE_COUNT, .initial = "50", BOUNDS(1, 1000)),
 	QUEUE(retry_min, .kind = VALUE_DURATION, .initial = "5m", BOUNDS(1, 30 * DAY)),
 	QUEUE(retry_max, .kind = VALUE_DURATION, .initial = "4h", BOUNDS(1, 30 * DAY)),
@@ -197,7 +200,12 @@ static const struct config_key submission_keys[] = {
 	    .initial = "unix:submit.sock 127.0.0.1:2525 [::1]:2525"),
 	SUBMISSION(allow, .kind = VALUE_NETWORKS, .is_list = true,
 	    .initial = "127.0.0.0/8 ::1/128"),
+	SUBMISSION(proxies, .kind = VALUE_NETWORKS, .is_list = true, .initial = ""),
 	SUBMISSION(tls, .kind = VALUE_CHOICE, .initial = "none", .choices = submission_tls),
+	SUBMISSION(certificate, .kind = VALUE_FILE, .initial = ""),
+	SUBMISSION(private_key, .kind = VALUE_FILE, .initial = ""),
+	SUBMISSION(users, .kind = VALUE_FILE, .initial = ""),
+	SUBMISSION(require_auth, .kind = VALUE_SWITCH, .initial = "false"),
 	SUBMISSION(max_connections, .kind = VALUE_COUNT, .initial = "1000", BOUNDS(1, MANY)),
 	SUBMISSION(max_connections_per_client, .kind = VALUE_COUNT, .initial = "100",
 	    BOUNDS(1, MANY)),
@@ -205,10 +213,6 @@ static const struct config_key submission_keys[] = {
 	SUBMISSION(max_errors, .kind = VALUE_COUNT, .initial = "20", BOUNDS(1, 10000)),
 	SUBMISSION(timeout, .kind = VALUE_DURATION, .initial = "5m", BOUNDS(1, 3600)),
 	SUBMISSION(bare_newline, .kind = VALUE_CHOICE, .initial = "reject", .choices = newlines),
-	LATER(certificate),
-	LATER(private_key),
-	LATER(users),
-	LATER(require_auth),
 	END
 };
 
@@ -255,12 +259,18 @@ static const struct config_key control_keys[] = {
 	END
 };
 
+#define IDENTITY(key, ...)	KEY(identity_config, key, __VA_ARGS__)
+static const struct config_key identity_keys[] = {
+	IDENTITY(local_names, .kind = VALUE_TEXTS, .is_list = true, .initial = "localhost",
+	    BOUNDS(1, NAME_MAX_OCTETS)),
+	IDENTITY(domain, .kind = VALUE_HOSTNAME, .initial = "", BOUNDS(0, NAME_MAX_OCTETS)),
+	IDENTITY(aliases, .kind = VALUE_FILE, .initial = "/etc/aliases"),
+	IDENTITY(sender, .kind = VALUE_TEXT, .initial = "", BOUNDS(0, MAILBOX_MAX)),
+	IDENTITY(from, .kind = VALUE_TEXT, .initial = "", BOUNDS(0, MAILBOX_MAX)),
+	END
+};
+
 static const struct config_key later_keys[] = {
-	LATER_LIST(local_names),
-	LATER(domain),
-	LATER(aliases),
-	LATER(sender),
-	LATER(from),
 	LATER_LIST(listen),
 	END
 };
@@ -282,7 +292,7 @@ const struct config_type config_types[] = {
 	{ .name = "relay", .keys = relay_keys, TITLED(relays, relay_count, relay_config) },
 	{ .name = "route", .keys = route_keys, ARRAY(routes, route_count, route_config) },
 	{ .name = "control", .keys = control_keys },
-	{ .name = "identity", .keys = later_keys, .later = true },
+	{ .name = "identity", .keys = identity_keys, .offset = offsetof(struct config, identity) },
 	{ .name = "metrics", .keys = later_keys, .later = true },
 	{ .name = NULL },
 };

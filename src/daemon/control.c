@@ -1,12 +1,14 @@
 /* control.c - the control socket: clients, their requests line by line, the answers. */
 #include "daemon/control.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/config.h"
 #include "daemon/control_verbs.h"
 #include "net/conn.h"
+#include "net/linger.h"
 #include "net/listener.h"
 #include "net/loop.h"
 #include "net/socket.h"
@@ -16,14 +18,20 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#define CONTROL_MODE		0600	/* the daemon's user and root: requests change the queue */
+#define CONTROL_MODE		0666	/* who may ask for what is judged by the uid */
 #define CLIENTS_MAX		64	/* more is a loop gone wild, not an administrator */
+/* Of these all ordinary users together, so that the others are root's; and one of them. */
+#define USERS_MAX		32
+#define USER_MAX		4
 #define CLIENT_TIMEOUT		60	/* seconds without a request */
 
 struct client {
 	struct control *control;
 	struct conn *conn;
+	unsigned uid;				/* of its other end */
+	bool is_admin;
 	struct control_request *pending;	/* its answer has not come; input waits */
 	TAILQ_ENTRY(client) entry;
 };
@@ -36,6 +44,7 @@ struct control {
 	struct listener *listener;
 	TAILQ_HEAD(, client) clients;
 	size_t client_count;
+	int64_t logged_full;			/* Unix seconds of the latest line about it */
 };
 
 /* What prepare() made and commit() takes over. */
@@ -45,6 +54,9 @@ struct prepared { struct socket_list listening; };
  * this would be a fault of ours: told rather than hidden. */
 static const char no_json_form[] =
     "{\"ok\":false,\"error\":\"the answer has no JSON form\",\"exit\":70}";
+static const char too_many[] =
+    "{\"ok\":false,\"error\":\"too many connections to the control socket, try again later\","
+    "\"exit\":75}\n";
 
 static void
 forget_client(struct client *client)
@@ -97,6 +109,8 @@ take_request(struct client *client, const char *line, size_t len)
 	json_error_t fault;
 
 	request->client = client;
+	request->uid = client->uid;
+	request->is_admin = client->is_admin;
 	request->answer = answer;
 	request->arguments = json_loadb(line, len, 0, &fault);
 	client->pending = request;
@@ -143,25 +157,65 @@ static const struct conn_events client_events = {
 	.on_closed = on_closed,
 };
 
+/* --- who comes --- */
+
+static bool
+is_admin(unsigned uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
+static bool
+has_room(const struct control *control, unsigned uid)
+{
+	const struct client *client;
+	size_t users = 0, own = 0;
+
+	if (control->client_count >= CLIENTS_MAX || is_admin(uid))
+		return control->client_count < CLIENTS_MAX;
+	TAILQ_FOREACH(client, &control->clients, entry) {
+		users += !client->is_admin;
+		own += client->uid == uid;
+	}
+	return users < USERS_MAX && own < USER_MAX;
+}
+
+/* One line a second at most, and the newest is told: a user's loop costs nobody else. */
+static void
+turn_away(struct control *control, int fd, unsigned uid)
+{
+	if (clock_now() != control->logged_full) {
+		control->logged_full = clock_now();
+		log_write(LOG_LEVEL_WARNING, "heraldd", "control: too many clients: the newest, of "
+		    "uid %u, is closed", uid);
+	}
+	linger_dismiss(control->parts.loop, fd, too_many, sizeof(too_many) - 1);
+}
+
 static void
 on_accepted(void *owner, int fd, const struct endpoint *peer, const struct endpoint *local)
 {
 	struct control *control = owner;
-	struct client *client = mem_zalloc(sizeof(*client));
+	unsigned uid = socket_peer_uid(fd);
+	struct client *client;
 
 	(void)peer;
 	(void)local;
+	if (!has_room(control, uid)) {
+		turn_away(control, fd, uid);
+		return;
+	}
+	client = mem_zalloc(sizeof(*client));
 	client->control = control;
+	client->uid = uid;
+	client->is_admin = is_admin(uid);
 	client->conn = conn_adopt(control->parts.loop, fd, &client_events, client);
 	conn_set_timeout(client->conn, CLIENT_TIMEOUT);
 	TAILQ_INSERT_TAIL(&control->clients, client, entry);
-	if (++control->client_count > CLIENTS_MAX) {
-		log_write(LOG_LEVEL_WARNING, "heraldd", "control: more than %d clients: "
-		    "the newest is closed", CLIENTS_MAX);
-		conn_close(client->conn);
-		forget_client(client);
-	}
+	control->client_count++;
 }
+
+/* --- service --- */
 
 static void *
 control_prepare(void *self, const struct config *next, struct error *err)
@@ -184,7 +238,8 @@ control_commit(void *self, void *prepared, const struct config *next)
 	struct control *control = self;
 	struct prepared *fresh = prepared;
 
-	(void)next;
+	config_unref(control->context.config);
+	control->context.config = config_ref(next);
 	listener_free(control->listener);
 	socket_release(control->sockets, &control->listening);
 	control->listening = fresh->listening;
@@ -223,8 +278,10 @@ control_destroy(void *self)
 		conn_close(client->conn);
 		forget_client(client);
 	}
+	control_queue_cancel(&control->context);
 	control_cancel(&control->context);
 	socket_release(control->sockets, &control->listening);
+	config_unref(control->context.config);
 	free(control);
 }
 

@@ -25,7 +25,10 @@ struct control_handlers {
 	bool (*reload)(void *daemon, struct error *err);
 };
 
-/* Request: {"verb": "queue list", …}.  Answer: {"ok": true, "result": …} or
+/* Whoever may connect is known by SO_PEERCRED: root and the daemon's own user may ask all,
+ * others for what control_serve() lets them, and they take no more than their share of the
+ * connections.
+ * Request: {"verb": "queue list", …}.  Answer: {"ok": true, "result": …} or
  * {"ok": false, "error": "…", "exit": N} with N of sysexits.h.  Requests of one client are
  * answered in order, one at a time; a request is at most 64 KiB.  `parts` are copied. */
 struct control *control_new(struct socket_pool *sockets, const struct control_parts *parts,

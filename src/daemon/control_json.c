@@ -45,8 +45,9 @@ static json_t *
 envelope_json(const struct envelope *envelope)
 {
 	char sender[ADDRESS_TEXT_MAX + 1];
+	bool has_uid = envelope->uid != ENVELOPE_NO_UID;
 
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s}",
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:o}",
 	    "id", envelope->queue_id,
 	    "sender", address_text(&envelope->reverse_path, sender),
 	    "size", (json_int_t)envelope->size,
@@ -54,7 +55,8 @@ envelope_json(const struct envelope *envelope)
 	    "arrived", (json_int_t)envelope->arrived,
 	    "expires", (json_int_t)envelope->expires,
 	    "message_id", or_empty(envelope->message_id),
-	    "envid", or_empty(envelope->envid));
+	    "envid", or_empty(envelope->envid),
+	    "uid", has_uid ? json_integer((json_int_t)envelope->uid) : json_null());
 }
 
 json_t *

@@ -14,29 +14,39 @@
 #include <sysexits.h>
 
 #define CONTENT_SHOWN_MAX	(1024 * 1024)	/* octets of mail data that `queue show` gives */
+#define USER_LIST_MAX		500	/* messages that an ordinary user is told of */
 
-static struct queue_filter
-filter_of(const struct control_request *request)
+/* False: what was said of the user makes no sense, and the request is refused.  A user who
+ * is no admin sees their own mail, whatever they ask for. */
+static bool
+read_filter(struct control_request *request, struct queue_filter *filter)
 {
-	struct queue_filter filter = {
+	const json_t *uid = json_object_get(request->arguments, "uid");
+	json_int_t number = json_integer_value(uid);
+
+	*filter = (struct queue_filter){
 		.queue_id = control_text(request, "id"),
 		.state = control_text(request, "state"),
 		.sender = control_text(request, "sender"),
 		.recipient = control_text(request, "recipient"),
 		.relay = control_text(request, "relay"),
+		.by_uid = uid != NULL || !request->is_admin,
+		.uid = request->is_admin ? (unsigned)number : request->uid,
 		.older = control_number(request, "older"),
 		.limit = (size_t)control_number(request, "limit"),
 	};
-
-	return filter;
+	if (uid == NULL || (json_is_integer(uid) && number >= 0 && number < ENVELOPE_NO_UID))
+		return true;
+	control_refuse(request, EX_USAGE, "a uid is a number");
+	return false;
 }
 
 /* --- list, show, content --- */
 
 static void
-on_listed(void *arg, struct envelope *const *messages, size_t count, const struct error *err)
+answer_list(struct control_request *request, struct envelope *const *messages, size_t count,
+    const struct error *err)
 {
-	struct control_request *request = arg;
 	json_t *list;
 
 	if (err != NULL) {
@@ -49,12 +59,74 @@ on_listed(void *arg, struct envelope *const *messages, size_t count, const struc
 	control_succeed(request, list);
 }
 
+static void
+on_listed(void *arg, struct envelope *const *messages, size_t count, const struct error *err)
+{
+	answer_list(arg, messages, count, err);
+}
+
+/* In a large queue a list is much work for the store: those that ordinary users ask for are
+ * made one after the other, the oldest first, so that many cannot hold up the mail. */
+static void start_user_list(struct control_context *context, struct control_request *request);
+
+static void
+on_user_listed(void *arg, struct envelope *const *messages, size_t count, const struct error *err)
+{
+	struct control_request *request = arg, *next, *oldest = NULL;
+	struct control_context *context = request->context;
+
+	answer_list(request, messages, count, err);
+	if (context == NULL)
+		return;
+	context->user_lists = false;
+	LIST_FOREACH(next, &context->requests, entry)
+		if (next->waits)
+			oldest = next;
+	if (oldest != NULL)
+		start_user_list(context, oldest);
+}
+
+static void
+start_user_list(struct control_context *context, struct control_request *request)
+{
+	struct queue_filter filter;
+
+	request->waits = false;
+	if (!read_filter(request, &filter))
+		return;
+	if (filter.limit == 0 || filter.limit > USER_LIST_MAX)
+		filter.limit = USER_LIST_MAX;
+	context->user_lists = true;
+	queue_list(context->parts->queue, &filter, on_user_listed, request);
+}
+
+void
+control_queue_cancel(struct control_context *context)
+{
+	struct control_request *request, *next;
+
+	for (request = LIST_FIRST(&context->requests); request != NULL; request = next) {
+		next = LIST_NEXT(request, entry);
+		if (request->waits)
+			control_refuse(request, EX_TEMPFAIL, "heraldd is stopping");
+	}
+}
+
 void
 control_queue_list(struct control_request *request)
 {
-	struct queue_filter filter = filter_of(request);
+	struct queue_filter filter;
 
-	queue_list(request->context->parts->queue, &filter, on_listed, request);
+	if (!request->is_admin && request->uid == ENVELOPE_NO_UID)
+		control_refuse(request, EX_NOPERM, "queue list: your uid is not known");
+	else if (!read_filter(request, &filter))
+		return;
+	else if (!request->is_admin && request->context->user_lists)
+		request->waits = true;
+	else if (!request->is_admin)
+		start_user_list(request->context, request);
+	else
+		queue_list(request->context->parts->queue, &filter, on_listed, request);
 }
 
 static void
@@ -192,11 +264,13 @@ void
 control_queue_act(struct control_request *request)
 {
 	const struct control_parts *parts = request->context->parts;
-	struct queue_filter filter = filter_of(request);
+	struct queue_filter filter;
 	bool all = json_is_true(json_object_get(request->arguments, "all"));
 	enum queue_action action = action_of(request);
 	const char *target = action == QUEUE_REROUTE ? control_text(request, "target") : NULL;
 
+	if (!read_filter(request, &filter))
+		return;
 	if (filter.queue_id == NULL && !all)
 		control_refuse(request, EX_USAGE, "needs an id or --all");
 	else if (!filters_narrow(request))

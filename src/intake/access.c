@@ -116,6 +116,8 @@ access_enter(struct access *access, const struct submission_config *section,
 
 	if (of_block >= section->max_connections) {
 		verdict = ACCESS_FULL;
+	} else if (client->key[0] == '\0') {
+		set_count(totals, section->name, of_block + 1);
 	} else if (of_client >= section->max_connections_per_client) {
 		verdict = ACCESS_CLIENT_FULL;
 	} else {
@@ -141,6 +143,16 @@ access_leave(struct access *access, const char *block, const struct access_clien
 	char *key = mem_printf("%s %s", block, client->key);
 
 	count_down(totals_of(access, client), block);
-	count_down(access->by_client, key);
+	if (client->key[0] != '\0')
+		count_down(access->by_client, key);
 	free(key);
+}
+
+bool
+access_is_stressed(const struct access *access, const struct submission_config *section,
+    const struct access_client *client)
+{
+	uintptr_t of_block = count_of(totals_of(access, client), section->name);
+
+	return of_block > section->max_connections / 4 * 3 + section->max_connections % 4 * 3 / 4;
 }

@@ -19,7 +19,8 @@ enum access_verdict { ACCESS_OK, ACCESS_FULL, ACCESS_CLIENT_FULL };
 
 /* A value: whom the limits count as one client. */
 struct access_client {
-	char key[ACCESS_KEY_MAX];	/* "192.0.2.1", "2001:db8::/64", "loopback", "uid 1000" */
+	/* "192.0.2.1", "2001:db8::/64", "loopback", "uid 1000"; "": not known yet */
+	char key[ACCESS_KEY_MAX];
 	bool is_local;			/* came by a UNIX socket */
 };
 
@@ -32,6 +33,9 @@ void access_free(struct access *access);	/* NULL is allowed */
 /* Counts one more session where both limits allow; each ACCESS_OK is answered by one
  * access_leave().  Sessions over TCP and over UNIX sockets have max_connections each. */
 enum access_verdict access_enter(struct access *access, const struct submission_config *section,
+    const struct access_client *client);
+/* More than three quarters of max_connections are in use (RULES S). */
+bool access_is_stressed(const struct access *access, const struct submission_config *section,
     const struct access_client *client);
 void access_leave(struct access *access, const char *block, const struct access_client *client);
 

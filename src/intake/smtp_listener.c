@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "conf/config.h"
 #include "intake/smtp_session.h"
+#include "intake/smtp_terms.h"
 #include "net/listener.h"
 #include "net/socket.h"
 
@@ -13,8 +14,7 @@
 
 struct block {
 	struct intake *intake;
-	const struct config *config;	/* a reference: `section` is part of it */
-	const struct submission_config *section;
+	struct smtp_terms *terms;
 	struct socket_list sockets;
 	struct listener *listener;	/* NULL while it is only prepared, and once drained */
 };
@@ -38,7 +38,7 @@ on_accepted(void *owner, int fd, const struct endpoint *peer, const struct endpo
 	struct block *block = owner;
 
 	(void)local;
-	smtp_sessions_start(block->intake->sessions, block->config, block->section, fd, peer);
+	smtp_sessions_start(block->intake->sessions, block->terms, fd, peer);
 }
 
 /* Nor are the sockets held: whoever connects during a stop is refused, not left to wait,
@@ -65,28 +65,30 @@ free_blocks(struct intake *intake, struct blocks *blocks)
 	stop_listening(blocks);
 	for (size_t i = 0; i < blocks->count; i++) {
 		socket_release(intake->pool, &blocks->items[i].sockets);
-		config_unref(blocks->items[i].config);
+		smtp_terms_unref(blocks->items[i].terms);
 	}
 	free(blocks->items);
 	free(blocks);
 }
 
+/* What it took stands in the block, for free_blocks(). */
 static bool
 prepare_block(struct block *block, struct intake *intake, const struct config *next, size_t index,
     struct error *err)
 {
 	const struct submission_config *section = &next->submissions[index];
-	char *what = mem_printf("submission %s", section->name);
-	bool bound = socket_acquire(intake->pool, &section->listen, SOCK_STREAM, UNIX_MODE, what,
-	    &block->sockets, err);
+	char *what;
+	bool bound;
 
-	free(what);
-	if (!bound)
-		return false;
 	block->intake = intake;
-	block->config = config_ref(next);
-	block->section = section;
-	return true;
+	block->terms = smtp_terms_new(next, section, err);
+	if (block->terms == NULL)
+		return false;
+	what = mem_printf("submission %s", section->name);
+	bound = socket_acquire(intake->pool, &section->listen, SOCK_STREAM, UNIX_MODE, what,
+	    &block->sockets, err);
+	free(what);
+	return bound;
 }
 
 static void *
@@ -97,13 +99,26 @@ prepare(void *self, const struct config *next, struct error *err)
 
 	blocks->items = mem_array(next->submission_count, sizeof(blocks->items[0]));
 	for (size_t i = 0; i < next->submission_count; i++) {
+		blocks->count++;
 		if (!prepare_block(&blocks->items[i], intake, next, i, err)) {
 			free_blocks(intake, blocks);
 			return NULL;
 		}
-		blocks->count++;
 	}
 	return blocks;
+}
+
+/* What those hear for whom there is no descriptor or no memory (RFC 5321 3.8); who speaks TLS
+ * from the start could not read it. */
+static void
+set_farewell(struct block *block)
+{
+	const struct smtp_terms *terms = block->terms;
+	char *line = terms->section->tls == CONFIG_TLS_IMPLICIT ? mem_strdup("") :
+	    mem_printf("421 4.3.2 %s too busy, try again later\r\n", terms->config->hostname);
+
+	listener_set_farewell(block->listener, line);
+	free(line);
 }
 
 static void
@@ -123,6 +138,7 @@ commit(void *self, void *prepared, const struct config *next)
 
 		block->listener = listener_new(intake->loop, &block->sockets, "smtpd", on_accepted,
 		    block);
+		set_farewell(block);
 	}
 	free_blocks(intake, old);
 }

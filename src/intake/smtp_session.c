@@ -1,96 +1,104 @@
 /* smtp_session.c - SMTP clients: each joins a connection, the engine and a submission. */
-#include "intake/smtp_session.h"
+#include "intake/smtp_session_parts.h"
 
+#include <assert.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/queue.h>
+#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "conf/config.h"
-#include "intake/access.h"
-#include "intake/pace.h"
-#include "intake/refusal.h"
-#include "mail/maillog.h"
+#include "intake/guesses.h"
+#include "intake/password.h"
+#include "intake/proxied.h"
 #include "net/conn.h"
-#include "net/endpoint.h"
-#include "net/idle.h"
-#include "net/linger.h"
-#include "net/socket.h"
-#include "proto/smtp_server.h"
-#include "queue/queue.h"
 #include "queue/submission.h"
 
-#define COMMANDS_AT_ONCE	4096	/* octets: so many replies may be held for a slow reader */
-#define CLIENT_SIZE		96	/* "unknown[" and an IPv6 address "]" */
-
-LIST_HEAD(session_list, smtp_session);
-
-struct smtp_sessions {
-	struct loop *loop;
-	struct queue *queue;
-	struct access *access;
-	struct session_list open;
-	uint64_t open_count, connections, messages, refused[REFUSALS];
-	int64_t logged_full;		/* Unix seconds of the latest line about too many clients */
-};
-
-struct smtp_session {
-	struct smtp_sessions *sessions;
-	const struct config *config;	/* a reference: `section` is part of it */
-	const struct submission_config *section;
-	struct conn *conn;
-	struct smtp_server *server;
-	struct submission *submission;	/* from MAIL to the answer; NULL: none */
-	struct idle idle;
-	struct pace pace;
-	bool may_relay;
-	bool is_over;			/* the engine has said its last word */
-	bool has_sender;		/* reverse_path is that of this transaction */
-	struct address reverse_path;
-	const char *client_name;
-	char client_address[ENDPOINT_ADDRESS_MAX];	/* "" for a UNIX socket */
-	unsigned client_uid;
-	char client[CLIENT_SIZE];	/* "localhost[127.0.0.1]", "local[unix]" */
-	struct access_client access_client;
-	LIST_ENTRY(smtp_session) entry;
-};
+/* Octets of commands: so many replies may be held for a slow reader. */
+#define COMMANDS_AT_ONCE	4096
+/* More than the longest line, so that one which is too long is seen to be. */
+#define LINE_AT_ONCE		(SMTP_SERVER_AUTH_MAX + 4096)
 
 /* --- the end of a session --- */
 
-static void
-free_session(struct smtp_session *session)
+void
+smtp_session_free(struct smtp_session *session)
 {
+	struct smtp_sessions *sessions = session->sessions;
+
 	LIST_REMOVE(session, entry);
-	session->sessions->open_count--;
-	access_leave(session->sessions->access, session->section->name, &session->access_client);
+	sessions->open_count--;
+	if (session->is_counted)
+		access_leave(sessions->access, session->terms->section->name,
+		    &session->access_client);
+	proxied_free(session->proxied);
+	if (session->fd != -1)
+		close(session->fd);
+	if (session->check != NULL)
+		password_cancel(sessions->passwords, session->check);
 	idle_stop(&session->idle);
 	submission_abort(session->submission);
 	smtp_server_free(session->server);
-	config_unref(session->config);
+	smtp_terms_unref(session->terms);
 	free(session);
 }
 
-/* Our last words go out and the client's are drained. */
-static void
-finish_session(struct smtp_session *session)
+void
+smtp_session_finish(struct smtp_session *session)
 {
 	conn_finish(session->conn);
-	free_session(session);
+	smtp_session_free(session);
+}
+
+void
+smtp_session_drop(struct smtp_session *session)
+{
+	if (session->conn != NULL)
+		conn_close(session->conn);
+	smtp_session_free(session);
 }
 
 static void
 close_with(struct smtp_session *session, const char *enhanced, const char *text)
 {
-	const char *hostname = session->config->hostname;
+	const char *hostname = session->terms->config->hostname;
 	struct status status = status_reply(421, enhanced, "%s %s", hostname, text);
 
-	log_write(LOG_LEVEL_DEBUG, "smtpd", "closing %s: %s", session->client, text);
+	log_write(LOG_LEVEL_DEBUG, "smtpd", "closing %s: %s", session->client_text, text);
+	if (session->stage != STAGE_SMTP) {
+		smtp_session_drop(session);
+		return;
+	}
 	smtp_server_close(session->server, &status);
-	finish_session(session);
+	smtp_session_finish(session);
+}
+
+/* --- silence --- */
+
+/* Seconds.  Mail data that comes is let come: pace.c judges it. */
+static unsigned
+timeout_of(const struct smtp_session *session)
+{
+	const struct submission_config *section = session->terms->section;
+
+	if (session->stage == STAGE_HANDSHAKE)
+		return HANDSHAKE_SECONDS;
+	if (section->timeout > STRESS_SECONDS && !smtp_server_in_data(session->server) &&
+	    access_is_stressed(session->sessions->access, section, &session->access_client))
+		return STRESS_SECONDS;
+	return section->timeout;
+}
+
+void
+smtp_session_progress(struct smtp_session *session)
+{
+	unsigned timeout = timeout_of(session);
+
+	if (timeout != session->idle.timeout)
+		idle_set(&session->idle, timeout);
+	else
+		idle_progress(&session->idle);
 }
 
 static void
@@ -99,18 +107,32 @@ on_idle(void *owner)
 	struct smtp_session *session = owner;
 
 	/* It is not the client that keeps us waiting. */
-	if (smtp_server_awaits_answer(session->server))
-		idle_set(&session->idle, session->section->timeout);
+	if (session->stage == STAGE_SMTP && smtp_server_awaits_answer(session->server))
+		idle_set(&session->idle, session->terms->section->timeout);
 	else
-		close_with(session, "4.4.2", "timeout exceeded");
+		close_with(session, "4.4.2", session->stage == STAGE_SMTP ? "timeout exceeded" :
+		    "no TLS handshake in time");
+}
+
+/* Those who are silent already do not learn by themselves that the time is shorter now. */
+static void
+shorten_timeouts(struct smtp_sessions *sessions, const struct smtp_session *latest)
+{
+	struct smtp_session *session;
+
+	if (!access_is_stressed(sessions->access, latest->terms->section, &latest->access_client))
+		return;
+	LIST_FOREACH(session, &sessions->open, entry)
+		if (session->stage == STAGE_SMTP && timeout_of(session) < session->idle.timeout)
+			idle_set(&session->idle, timeout_of(session));
 }
 
 /* --- what the connection tells --- */
 
 /* Input stops while the store has not answered, and while the client does not read its
  * replies: so neither can grow (RULES S: output high-watermark). */
-static void
-settle_flow(struct smtp_session *session)
+void
+smtp_session_settle_flow(struct smtp_session *session)
 {
 	if (smtp_server_awaits_answer(session->server) ||
 	    conn_unsent(session->conn) >= CONN_DRAINED)
@@ -122,24 +144,35 @@ settle_flow(struct smtp_session *session)
 static bool
 takes_input(const struct smtp_session *session)
 {
-	return !session->is_over && !smtp_server_awaits_answer(session->server) &&
+	return !session->is_over && !session->tls_due &&
+	    !smtp_server_awaits_answer(session->server) &&
 	    conn_unsent(session->conn) < CONN_DRAINED;
+}
+
+static size_t
+take_commands(struct smtp_session *session, const char *octets, size_t len)
+{
+	size_t some = len < COMMANDS_AT_ONCE ? len : COMMANDS_AT_ONCE;
+	size_t used = smtp_server_input(session->server, octets, some);
+
+	if (used > 0 || some == len)
+		return used;
+	return smtp_server_input(session->server, octets, len < LINE_AT_ONCE ? len : LINE_AT_ONCE);
 }
 
 static size_t
 take_input(struct smtp_session *session, const char *octets, size_t len)
 {
-	size_t at = 0, some, used = 1;
+	uint64_t max_size = session->terms->config->queue.max_message_size;
+	size_t at = 0, used = 1;
 
 	while (at < len && used > 0 && takes_input(session)) {
 		bool in_data = smtp_server_in_data(session->server);
 
-		some = len - at;
-		if (some > COMMANDS_AT_ONCE && !in_data)
-			some = COMMANDS_AT_ONCE;
-		used = smtp_server_input(session->server, octets + at, some);
+		used = in_data ? smtp_server_input(session->server, octets + at, len - at) :
+		    take_commands(session, octets + at, len - at);
 		/* What is too large anyway earns no time. */
-		if (in_data && session->pace.octets < session->config->queue.max_message_size)
+		if (in_data && session->pace.octets < max_size)
 			session->pace.octets += used;
 		at += used;
 	}
@@ -153,7 +186,7 @@ fault_of_pace(const struct smtp_session *session)
 	if (smtp_server_awaits_answer(session->server))
 		return NULL;
 	return pace_fault(&session->pace, smtp_server_in_data(session->server),
-	    session->section->timeout);
+	    session->terms->section->timeout);
 }
 
 static size_t
@@ -164,9 +197,11 @@ on_input(void *owner, const char *octets, size_t len)
 	const char *fault;
 
 	if (session->is_over) {
-		finish_session(session);
+		smtp_session_finish(session);
 		return len;
 	}
+	if (session->tls_due)
+		return smtp_session_start_tls(session, session->is_early || at < len) ? at : len;
 	fault = fault_of_pace(session);
 	if (fault != NULL) {
 		close_with(session, "4.4.2", fault);
@@ -175,15 +210,15 @@ on_input(void *owner, const char *octets, size_t len)
 	/* Octets that make no whole command are no progress: one at a time they would hold the
 	 * session for ever. */
 	if (at > 0)
-		idle_progress(&session->idle);
-	settle_flow(session);
+		smtp_session_progress(session);
+	smtp_session_settle_flow(session);
 	return at;
 }
 
 static void
 on_drained(void *owner)
 {
-	settle_flow(owner);
+	smtp_session_settle_flow(owner);
 }
 
 static void
@@ -191,281 +226,54 @@ on_closed(void *owner, enum conn_end end, const char *text)
 {
 	struct smtp_session *session = owner;
 
-	(void)end;
-	log_write(LOG_LEVEL_DEBUG, "smtpd", "lost connection from %s: %s", session->client, text);
-	free_session(session);
+	log_write(end == CONN_TLS ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "smtpd",
+	    "lost connection from %s: %s", session->client_text, text);
+	smtp_session_free(session);
 }
 
 static const struct conn_events conn_events = {
 	.on_input = on_input,
 	.on_drained = on_drained,
+	.on_secured = smtp_session_on_secured,
 	.on_closed = on_closed,
-};
-
-/* --- what the engine tells --- */
-
-static void
-on_output(void *owner, const char *octets, size_t len)
-{
-	struct smtp_session *session = owner;
-
-	conn_write(session->conn, octets, len);
-}
-
-static struct status
-on_mail(void *owner, const struct address *reverse_path, const struct smtp_mail_params *params)
-{
-	struct smtp_session *session = owner;
-	struct smtp_sessions *sessions = session->sessions;
-	const struct submission_mail mail = {
-		.body_8bit = params->body_8bit,
-		.smtputf8 = params->smtputf8,
-		.ret = params->ret,
-		.envid = params->envid,
-		.envid_len = params->envid_len,
-	};
-	struct status why;
-
-	session->reverse_path = *reverse_path;
-	session->has_sender = true;
-	if (!queue_has_room(sessions->queue, params->size, &why))
-		return why;
-	session->submission = submission_begin(sessions->queue, session->config, reverse_path,
-	    &mail);
-	return status_reply(250, "2.1.0", "Ok");
-}
-
-static struct status
-on_rcpt(void *owner, const struct address *forward_path, const struct smtp_rcpt_params *params)
-{
-	struct smtp_session *session = owner;
-	const struct submission_rcpt rcpt = {
-		.notify = params->notify, .orcpt = params->orcpt, .orcpt_len = params->orcpt_len
-	};
-	char text[ADDRESS_TEXT_MAX + 1];
-
-	if (!session->may_relay)
-		return status_reply(554, "5.7.1", "<%s>: Relay access denied",
-		    address_text(forward_path, text));
-	submission_add(session->submission, forward_path, &rcpt);
-	return status_reply(250, "2.1.5", "Ok");
-}
-
-static struct status
-on_data(void *owner)
-{
-	struct smtp_session *session = owner;
-	bool is_local = session->client_address[0] == '\0';
-	const struct submission_origin origin = {
-		.helo = smtp_server_helo(session->server),
-		.client_name = session->client_name,
-		.client_address = is_local ? NULL : session->client_address,
-		.client_uid = session->client_uid,
-		.protocol = smtp_server_protocol(session->server),
-	};
-
-	submission_open(session->submission, &origin);
-	pace_start_data(&session->pace);
-	return status_reply(354, "", "go ahead");
-}
-
-static void
-on_content(void *owner, const char *octets, size_t len)
-{
-	struct smtp_session *session = owner;
-
-	submission_write(session->submission, octets, len);
-}
-
-/* The answer of the store: the commands behind the mail data may go on. */
-static void
-on_submitted(void *arg, const struct status *status)
-{
-	struct smtp_session *session = arg;
-
-	session->submission = NULL;
-	if (status_class(status) == STATUS_SUCCESS) {
-		session->sessions->messages++;
-		pace_start(&session->pace);
-	}
-	idle_progress(&session->idle);
-	smtp_server_answer(session->server, status);
-	session->has_sender = false;
-	if (session->is_over)
-		finish_session(session);
-	else
-		settle_flow(session);
-}
-
-static void
-on_end(void *owner)
-{
-	struct smtp_session *session = owner;
-	struct status refusal;
-
-	if (submission_commit(session->submission, on_submitted, session, &refusal))
-		return;
-	session->submission = NULL;
-	smtp_server_answer(session->server, &refusal);
-	session->has_sender = false;
-}
-
-static void
-on_reset(void *owner)
-{
-	struct smtp_session *session = owner;
-
-	submission_abort(session->submission);
-	session->submission = NULL;
-	session->has_sender = false;
-}
-
-static void
-on_quit(void *owner)
-{
-	struct smtp_session *session = owner;
-
-	session->is_over = true;
-}
-
-/* --- refusals: counted, and those of mail logged --- */
-
-static bool
-is_about_mail(const char *verb)
-{
-	static const char *const verbs[] = { "MAIL", "RCPT", "DATA", "END-OF-MESSAGE" };
-
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (strcmp(verb, verbs[i]) == 0)
-			return true;
-	return false;
-}
-
-static void
-on_refused(void *owner, const struct smtp_refusal *refusal)
-{
-	struct smtp_session *session = owner;
-	char reverse_path[ADDRESS_TEXT_MAX + 1], forward_path[ADDRESS_TEXT_MAX + 1], reply[600];
-	struct maillog_reject reject = {
-		.verb = refusal->verb,
-		.client = session->client,
-		.status = refusal->status,
-		.protocol = smtp_server_protocol(session->server),
-		.helo = smtp_server_helo(session->server),
-	};
-
-	session->sessions->refused[refusal_classify(refusal->status)]++;
-	if (!is_about_mail(refusal->verb)) {
-		log_write(LOG_LEVEL_DEBUG, "smtpd", "%s from %s: %s", refusal->verb,
-		    session->client, status_text(refusal->status, reply, sizeof(reply)));
-		return;
-	}
-	if (session->has_sender)
-		reject.reverse_path = address_text(&session->reverse_path, reverse_path);
-	if (refusal->forward_path != NULL)
-		reject.forward_path = address_text(refusal->forward_path, forward_path);
-	maillog_reject(&reject);
-	session->has_sender = session->submission != NULL;
-}
-
-static const struct smtp_server_events server_events = {
-	.on_output = on_output,
-	.on_mail = on_mail,
-	.on_rcpt = on_rcpt,
-	.on_data = on_data,
-	.on_content = on_content,
-	.on_end = on_end,
-	.on_reset = on_reset,
-	.on_refused = on_refused,
-	.on_quit = on_quit,
 };
 
 /* --- the beginning --- */
 
-/* Names are not looked up: a slow DNS must not hold up mail that is given to us. */
-static void
-describe_client(struct smtp_session *session, int fd, const struct endpoint *peer)
-{
-	session->client_uid = socket_peer_uid(fd);
-	session->access_client = access_client_of(peer, session->client_uid);
-	if (peer->kind == ENDPOINT_UNIX) {
-		session->client_name = "local";
-		snprintf(session->client, sizeof(session->client), "local[unix]");
-		return;
-	}
-	session->client_name = endpoint_is_loopback(peer) ? "localhost" : "unknown";
-	endpoint_host(peer, session->client_address);
-	snprintf(session->client, sizeof(session->client), "%s[%s]", session->client_name,
-	    session->client_address);
-}
-
-/* One line a second at most: a flood of clients is not to become a flood of lines. */
-static void
-show_out(struct smtp_session *session, int fd, enum access_verdict verdict)
+void
+smtp_session_talk(struct smtp_session *session)
 {
 	struct smtp_sessions *sessions = session->sessions;
-	struct status status = status_reply(421, "4.7.0", "%s too many connections%s",
-	    session->config->hostname, verdict == ACCESS_CLIENT_FULL ? " from you" : "");
-	struct maillog_reject reject = {
-		.verb = "CONNECT", .client = session->client, .status = &status
-	};
-	char line[600];
-	size_t len;
 
-	sessions->refused[REFUSED_CONNECTIONS]++;
-	if (clock_now() != sessions->logged_full) {
-		sessions->logged_full = clock_now();
-		maillog_reject(&reject);
+	session->conn = conn_adopt(sessions->loop, session->fd, &conn_events, session);
+	session->fd = -1;
+	session->stage = STAGE_HANDSHAKE;
+	/* What goes over a UNIX socket does not leave the machine. */
+	if (session->terms->section->tls == CONFIG_TLS_IMPLICIT &&
+	    session->peer.kind != ENDPOINT_UNIX) {
+		(void)smtp_session_start_tls(session, false);
+		return;
 	}
-	status_text(&status, line, sizeof(line) - 2);
-	len = strlen(line);
-	memcpy(line + len, "\r\n", 2);
-	linger_dismiss(sessions->loop, fd, line, len + 2);
-	free(session);
-}
-
-static void
-greet(struct smtp_session *session)
-{
-	const struct smtp_server_settings settings = {
-		.hostname = session->config->hostname,
-		.max_message_size = session->config->queue.max_message_size,
-		.max_recipients = session->section->max_recipients,
-		.max_errors = session->section->max_errors,
-		.normalize = session->section->bare_newline == CONFIG_NEWLINE_NORMALIZE,
-	};
-
-	session->server = smtp_server_new(&settings, &server_events, session);
-	idle_init(&session->idle, session->sessions->loop, on_idle, session);
-	idle_set(&session->idle, session->section->timeout);
-	LIST_INSERT_HEAD(&session->sessions->open, session, entry);
-	session->sessions->open_count++;
-	pace_start(&session->pace);
-	smtp_server_greet(session->server);
+	smtp_session_start_engine(session, false);
+	smtp_session_progress(session);
+	shorten_timeouts(sessions, session);
 }
 
 void
-smtp_sessions_start(struct smtp_sessions *sessions, const struct config *config,
-    const struct submission_config *section, int fd, const struct endpoint *peer)
+smtp_sessions_start(struct smtp_sessions *sessions, struct smtp_terms *terms, int fd,
+    const struct endpoint *peer)
 {
 	struct smtp_session *session = mem_zalloc(sizeof(*session));
-	enum access_verdict verdict;
 
 	session->sessions = sessions;
-	session->config = config;
-	session->section = section;
-	session->may_relay = access_may_relay(section, peer);
-	describe_client(session, fd, peer);
+	session->terms = smtp_terms_ref(terms);
+	session->fd = fd;
+	session->peer = *peer;
+	idle_init(&session->idle, sessions->loop, on_idle, session);
+	LIST_INSERT_HEAD(&sessions->open, session, entry);
+	sessions->open_count++;
 	sessions->connections++;
-	verdict = access_enter(sessions->access, section, &session->access_client);
-	if (verdict != ACCESS_OK) {
-		show_out(session, fd, verdict);
-		return;
-	}
-	session->conn = conn_adopt(sessions->loop, fd, &conn_events, session);
-	config_ref(config);
-	log_write(LOG_LEVEL_DEBUG, "smtpd", "connect from %s", session->client);
-	greet(session);
+	smtp_session_meet(session);
 }
 
 /* --- all of them --- */
@@ -478,6 +286,8 @@ smtp_sessions_new(struct loop *loop, struct queue *queue)
 	sessions->loop = loop;
 	sessions->queue = queue;
 	sessions->access = access_new();
+	sessions->guesses = guesses_new();
+	sessions->passwords = passwords_new(loop);
 	LIST_INIT(&sessions->open);
 	return sessions;
 }
@@ -487,10 +297,10 @@ smtp_sessions_free(struct smtp_sessions *sessions)
 {
 	struct smtp_session *session;
 
-	while ((session = LIST_FIRST(&sessions->open)) != NULL) {
-		conn_close(session->conn);
-		free_session(session);
-	}
+	while ((session = LIST_FIRST(&sessions->open)) != NULL)
+		smtp_session_drop(session);
+	passwords_free(sessions->passwords);
+	guesses_free(sessions->guesses);
 	access_free(sessions->access);
 	free(sessions);
 }
@@ -502,7 +312,7 @@ smtp_sessions_drain(struct smtp_sessions *sessions)
 
 	for (; session != NULL; session = next) {
 		next = LIST_NEXT(session, entry);
-		if (!smtp_server_in_data(session->server))
+		if (session->stage != STAGE_SMTP || !smtp_server_in_data(session->server))
 			close_with(session, "4.3.2", "is shutting down");
 	}
 	return LIST_EMPTY(&sessions->open);

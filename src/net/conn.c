@@ -40,6 +40,7 @@ conn_new(struct loop *loop, int fd, const struct conn_events *events, void *owne
 	    event_assign(&conn->write_event, base, fd, EV_WRITE, turn_on_writable, conn))
 		abort();
 	idle_init(&conn->idle, loop, turn_on_expired, conn);
+	turn_charge(conn);
 	return conn;
 }
 
@@ -95,6 +96,7 @@ conn_write(struct conn *conn, const void *octets, size_t len)
 		turn_flush(conn);
 	if (conn->out.len >= CONN_DRAINED)
 		conn->was_full = true;
+	turn_charge(conn);
 	if (!conn->writes)
 		turn_defer(conn);
 }
@@ -133,6 +135,7 @@ conn_start_tls(struct conn *conn, struct tls_context *tls, const char *server_na
 		return error_set(err, ERROR_TLS, "TLS: the peer sent octets before the handshake");
 	if (!stream_start_tls(&conn->stream, tls, server_name, err))
 		return false;
+	turn_charge(conn);
 	conn->tls_due = true;
 	conn->plain_left = conn->out.len;
 	turn_watch_reads(conn, false);

@@ -4,6 +4,8 @@
 
 #include <event2/event_struct.h>
 
+#include <stdint.h>
+
 #include "base/buf.h"
 #include "net/conn.h"
 #include "net/idle.h"
@@ -20,6 +22,7 @@ struct conn {
 	struct stream stream;
 	struct buf in;			/* offered and not consumed */
 	struct buf out;
+	uint64_t charged;		/* octets, as counted in the loop's memory */
 	size_t plain_left;		/* of out, before the handshake; with tls_due */
 
 	bool tls_due;			/* conn_start_tls() was called */
@@ -55,5 +58,7 @@ void turn_watch_reads(struct conn *conn, bool wanted);
 void turn_watch_writes(struct conn *conn, bool wanted);
 void turn_unwatch(struct conn *conn);
 void turn_flush(struct conn *conn);
+/* Counts what the connection holds: after what may have made its buffers longer or shorter. */
+void turn_charge(struct conn *conn);
 
 #endif

@@ -15,6 +15,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/memory_budget.h"
+#include "net/linger.h"
 #include "net/loop.h"
 #include "net/socket.h"
 
@@ -40,6 +42,7 @@ struct listener {
 	const char *component;
 	listener_accepted *accepted;
 	void *owner;
+	char *farewell;			/* NULL: memory is not looked at */
 	int spare_fd;			/* -1: there was no descriptor for it */
 	int64_t logged_us;
 	bool has_logged;
@@ -48,7 +51,7 @@ struct listener {
 };
 
 static void
-warn(struct listener *listener, const char *what, int failure)
+warn(struct listener *listener, const char *why)
 {
 	int64_t now = clock_monotonic_us();
 
@@ -56,7 +59,7 @@ warn(struct listener *listener, const char *what, int failure)
 		return;
 	listener->has_logged = true;
 	listener->logged_us = now;
-	log_write(LOG_LEVEL_WARNING, listener->component, "%s: %s", what, strerror(failure));
+	log_write(LOG_LEVEL_WARNING, listener->component, "cannot accept clients: %s", why);
 }
 
 static void
@@ -98,20 +101,41 @@ open_spare(void)
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* A client that we cannot take would wait in the backlog without a word, and keep the
- * socket readable: it is taken by the spare descriptor and sent away. */
+static void
+send_away(struct listener *listener, int client)
+{
+	const char *line = listener->farewell;
+
+	if (line != NULL)
+		linger_dismiss(listener->loop, client, line, strlen(line));
+	else
+		close(client);
+}
+
+/* Where there is a word for them, they need not wait for it; else they may as well wait for
+ * room. */
+static int
+dismissed_at_once(const struct listener *listener)
+{
+	return listener->farewell != NULL ? BATCH : 1;
+}
+
+/* Clients that we cannot take would wait in the backlog without a word, and keep the socket
+ * readable: they are taken by the spare descriptor and sent away. */
 static void
 turn_away(struct listener *listener, int fd)
 {
-	int client;
+	int client = 0;
 
-	if (listener->spare_fd == -1)
-		return;
-	close(listener->spare_fd);
-	client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (client != -1)
-		close(client);
-	listener->spare_fd = open_spare();
+	for (int i = dismissed_at_once(listener); i > 0 && client != -1; i--) {
+		if (listener->spare_fd == -1)
+			return;
+		close(listener->spare_fd);
+		client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (client != -1)
+			send_away(listener, client);
+		listener->spare_fd = open_spare();
+	}
 }
 
 /* The number that no client's descriptor may have.  Users of this machine, who come by UNIX
@@ -126,8 +150,9 @@ descriptor_limit(const struct place *place)
 		return INT_MAX;
 	if (files.rlim_cur / 4 < reserve)
 		reserve = files.rlim_cur / 4;
+	/* Without a farewell it is the control socket, by which root looks what is wrong. */
 	if (place->local.kind == ENDPOINT_UNIX)
-		reserve /= 2;
+		reserve /= place->listener->farewell != NULL ? 2 : 8;
 	return (int)(files.rlim_cur - reserve);
 }
 
@@ -137,7 +162,7 @@ pause_without_descriptors(struct listener *listener, int failure, void (*pause)(
 {
 	for (int i = 0; i < BATCH && loop_end_oldest(listener->loop); i++)
 		;
-	warn(listener, "cannot accept clients", failure);
+	warn(listener, strerror(failure));
 	pause(listener);
 }
 
@@ -166,7 +191,7 @@ accept_failed(struct listener *listener, int fd, int failure)
 		pause_without_descriptors(listener, failure, pause_all);
 		return false;
 	default:
-		warn(listener, "cannot accept clients", failure);
+		warn(listener, strerror(failure));
 		pause_all(listener);
 		return false;
 	}
@@ -188,15 +213,41 @@ hand_over(struct place *place, int client, const struct sockaddr_storage *addres
 	listener->accepted(listener->owner, client, &peer, &local);
 }
 
+static bool
+lacks_memory(const struct listener *listener)
+{
+	return listener->farewell != NULL &&
+	    memory_budget_state(loop_memory(listener->loop)) == MEMORY_OUT;
+}
+
+/* Room for no more: the rest of the batch hears so at once, and what comes then after the pause,
+ * so that clients that come back at once cost little. */
+static void
+end_batch(struct place *place, bool lacks_descriptors)
+{
+	struct listener *listener = place->listener;
+
+	if (!lacks_descriptors) {
+		warn(listener, "max_memory is used up");
+		pause_all(listener);
+	} else if (place->local.kind == ENDPOINT_UNIX) {
+		pause_without_descriptors(listener, EMFILE, pause_all);
+	} else {
+		pause_without_descriptors(listener, EMFILE, pause_inet);
+	}
+}
+
 static void
 on_readable(int fd, short what, void *arg)
 {
 	struct place *place = arg;
 	struct listener *listener = place->listener;
-	int limit = descriptor_limit(place);
+	int limit = descriptor_limit(place), dismissed = 0;
+	bool is_full = lacks_memory(listener), lacks_descriptors = false;
 
 	(void)what;
-	for (int i = 0; i < BATCH && !listener->closed; i++) {
+	for (int i = 0; i < BATCH && dismissed < dismissed_at_once(listener) &&
+	    !listener->closed; i++) {
 		struct sockaddr_storage address;
 		socklen_t len = sizeof(address);
 		int client;
@@ -206,16 +257,18 @@ on_readable(int fd, short what, void *arg)
 		    SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (client == -1) {
 			if (!accept_failed(listener, fd, errno))
-				return;
-		} else if (client >= limit) {
-			close(client);
-			pause_without_descriptors(listener, EMFILE,
-			    place->local.kind == ENDPOINT_UNIX ? pause_all : pause_inet);
-			return;
+				break;
+		} else if (client >= limit || is_full) {
+			lacks_descriptors |= client >= limit;
+			send_away(listener, client);
+			dismissed++;
 		} else {
 			hand_over(place, client, &address, len);
+			is_full = lacks_memory(listener);
 		}
 	}
+	if (dismissed > 0 && !listener->closed)
+		end_batch(place, lacks_descriptors);
 }
 
 static bool
@@ -259,6 +312,7 @@ free_memory(void *owner)
 	struct listener *listener = owner;
 
 	free(listener->places);
+	free(listener->farewell);
 	free(listener);
 }
 
@@ -281,6 +335,13 @@ listener_new(struct loop *loop, const struct socket_list *sockets, const char *c
 	for (size_t i = 0; i < sockets->count; i++)
 		add_place(listener, sockets->items[i]);
 	return listener;
+}
+
+void
+listener_set_farewell(struct listener *listener, const char *line)
+{
+	free(listener->farewell);
+	listener->farewell = mem_strdup(line);
 }
 
 /* May come from within accepted(): the memory stays until the turn ends. */

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/memory_budget.h"
 
 struct loop {
 	struct event_base *base;
@@ -18,6 +19,7 @@ struct loop {
 	size_t end_count;
 	bool stopped;
 	char *scratch;
+	struct memory_budget memory;
 };
 
 static void
@@ -59,6 +61,12 @@ struct event_base *
 loop_base(struct loop *loop)
 {
 	return loop->base;
+}
+
+struct memory_budget *
+loop_memory(struct loop *loop)
+{
+	return &loop->memory;
 }
 
 char *

@@ -8,6 +8,7 @@
 struct error;
 struct event_base;
 struct loop;
+struct memory_budget;
 
 #define LOOP_SCRATCH	(64 * 1024)	/* octets */
 
@@ -48,6 +49,9 @@ bool loop_run(struct loop *loop, struct error *err)	/* until loop_stop() */
 void loop_stop(struct loop *loop);
 /* One turn; waits at most `wait_ms`.  For tests and for start-up. */
 void loop_turn(struct loop *loop, int wait_ms);
+
+/* Counts what the connections of the loop hold, and whatever else its users count in. */
+struct memory_budget *loop_memory(struct loop *loop);
 
 /* LOOP_SCRATCH octets to read into; whoever calls others' code has lost them. */
 char *loop_scratch(struct loop *loop);

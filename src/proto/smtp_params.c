@@ -10,7 +10,7 @@ struct target {
 	struct smtp_mail_params *mail;
 	struct smtp_rcpt_params *rcpt;
 	char *orcpt;
-	uint64_t limit;
+	const struct smtp_server_settings *settings;	/* for MAIL */
 };
 
 /* Takes a value, or says why not. */
@@ -34,9 +34,11 @@ refuse(struct status *refusal, uint16_t code, const char *enhanced, const char *
 static bool
 take_size(struct target *target, struct slice value, struct status *refusal)
 {
+	uint64_t limit = target->settings->max_message_size;
+
 	if (!smtp_size_parse(value, &target->mail->size))
 		return refuse(refusal, 501, "5.5.4", "bad SIZE value");
-	if (target->limit > 0 && target->mail->size > target->limit)
+	if (limit > 0 && target->mail->size > limit)
 		return refuse(refusal, 552, "5.3.4", "message exceeds the limit");
 	return true;
 }
@@ -83,12 +85,27 @@ take_envid(struct target *target, struct slice value, struct status *refusal)
 	return true;
 }
 
+/* RFC 4954 5: who submitted it first, said by a client that need not be believed.  It is read
+ * and dropped, as if it were "<>". */
+static bool
+take_auth(struct target *target, struct slice value, struct status *refusal)
+{
+	char decoded[ADDRESS_TEXT_MAX + 1];
+
+	if (target->settings->offers_auth == 0)
+		return refuse(refusal, 555, "5.5.4", "unsupported parameter");
+	return slice_is(value, "<>") ||
+	    dsn_xtext_decode(decoded, sizeof(decoded), value.at, value.len) ||
+	    refuse(refusal, 501, "5.5.4", "bad AUTH value");
+}
+
 static const struct row mail_rows[] = {
 	{ "SIZE", take_size, false },
 	{ "BODY", take_body, false },
 	{ "SMTPUTF8", take_smtputf8, true },
 	{ "RET", take_ret, false },
 	{ "ENVID", take_envid, false },
+	{ "AUTH", take_auth, false },
 };
 
 /* --- RCPT --- */
@@ -191,10 +208,10 @@ take_all(struct target *target, struct slice rest, const struct row *rows, size_
 }
 
 bool
-smtp_mail_params_parse(struct slice parameters, uint64_t limit, struct smtp_mail_params *out,
-    struct status *refusal)
+smtp_mail_params_parse(struct slice parameters, const struct smtp_server_settings *settings,
+    struct smtp_mail_params *out, struct status *refusal)
 {
-	struct target target = { .mail = out, .limit = limit };
+	struct target target = { .mail = out, .settings = settings };
 
 	*out = (struct smtp_mail_params){ .size = 0 };
 	return take_all(&target, parameters, mail_rows, sizeof(mail_rows) / sizeof(mail_rows[0]),

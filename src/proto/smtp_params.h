@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* SIZE, BODY, SMTPUTF8, RET, ENVID.  limit: of a message, in octets; 0: none.  The text in
- * *out is borrowed from `parameters`.  False: the reply is in *refusal. */
-bool smtp_mail_params_parse(struct slice parameters, uint64_t limit, struct smtp_mail_params *out,
-    struct status *refusal) __attribute__((warn_unused_result));
+/* SIZE, BODY, SMTPUTF8, RET, ENVID; AUTH where that is offered.  The text in *out is borrowed
+ * from `parameters`.  False: the reply is in *refusal. */
+bool smtp_mail_params_parse(struct slice parameters, const struct smtp_server_settings *settings,
+    struct smtp_mail_params *out, struct status *refusal) __attribute__((warn_unused_result));
 
 /* NOTIFY, ORCPT.  orcpt: what out->orcpt means.  False as above. */
 bool smtp_rcpt_params_parse(struct slice parameters, struct smtp_rcpt_params *out,

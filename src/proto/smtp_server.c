@@ -59,9 +59,9 @@ smtp_command_refuse(const struct smtp_command *command, uint16_t code, const cha
 void
 smtp_server_reset(struct smtp_server *server)
 {
-	bool had_one = server->state == SMTP_HAS_SENDER || server->state == SMTP_HAS_RECIPIENTS ||
-	    server->state == SMTP_IN_DATA;
+	bool had_one = server->transaction.is_open;
 
+	smtp_chunk_forget(server);
 	memset(&server->transaction, 0, sizeof(server->transaction));
 	if (had_one)
 		server->events->on_reset(server->owner);
@@ -72,6 +72,10 @@ smtp_server_end(struct smtp_server *server, const struct status *status)
 {
 	smtp_server_send_status(server, status);
 	smtp_server_reset(server);
+	smtp_auth_cancel(server);
+	/* A claim that nobody has confirmed. */
+	if (server->state == SMTP_AWAITS_AUTH)
+		smtp_auth_forget(server);
 	server->state = SMTP_OVER;
 	server->events->on_quit(server->owner);
 }
@@ -103,8 +107,14 @@ refuse_order(const struct smtp_command *command)
 	case SMTP_HAS_SENDER:
 	case SMTP_HAS_RECIPIENTS:
 		return smtp_command_refuse(command, 503, "5.5.1", "a transaction is open already");
+	case SMTP_HAS_CHUNKS:
+		return smtp_command_refuse(command, 503, "5.5.1", "send BDAT or RSET first");
 	case SMTP_IN_DATA:
+	case SMTP_IN_CHUNK:
+	case SMTP_IN_AUTH:
 	case SMTP_AWAITS_ANSWER:
+	case SMTP_AWAITS_AUTH:
+	case SMTP_AWAITS_TLS:
 	case SMTP_OVER:
 		break;
 	}
@@ -112,9 +122,11 @@ refuse_order(const struct smtp_command *command)
 }
 
 static enum smtp_server_state
-run_command(struct smtp_server *server, struct slice line)
+run_command(struct smtp_server *server, struct slice line, bool more_input)
 {
-	struct smtp_command command = { .server = server, .name = "COMMAND" };
+	struct smtp_command command = {
+		.server = server, .name = "COMMAND", .more_input = more_input
+	};
 	const struct smtp_verb *verb;
 	struct slice name;
 
@@ -124,10 +136,12 @@ run_command(struct smtp_server *server, struct slice line)
 	verb = smtp_verb_find(name);
 	if (verb != NULL)
 		command.name = verb->name;
-	if (line.len + 2 > SMTP_SERVER_COMMAND_MAX && (verb == NULL || !verb->has_long_line))
+	if (line.len + 2 > smtp_verb_line_max(verb))
 		return smtp_command_refuse(&command, 500, "5.5.2", "line too long");
 	if (verb == NULL)
 		return smtp_command_refuse(&command, 500, "5.5.2", "command not recognized");
+	if (verb->is_offered != NULL && !verb->is_offered(server))
+		return smtp_command_refuse(&command, 502, "5.5.1", "command not offered");
 	if (verb->is_idle)
 		server->idle++;
 	if ((verb->needs & 1u << server->state) == 0)
@@ -137,9 +151,8 @@ run_command(struct smtp_server *server, struct slice line)
 	return verb->run(&command);
 }
 
-/* A client that only errs, or only keeps us busy, is shown out (RULES P). */
-static void
-check_patience(struct smtp_server *server)
+void
+smtp_server_check_patience(struct smtp_server *server)
 {
 	struct status status;
 
@@ -159,37 +172,58 @@ check_patience(struct smtp_server *server)
 	smtp_server_end(server, &status);
 }
 
+/* Ends an AUTH exchange, too: the line was to be part of it. */
 static void
-refuse_line(struct smtp_server *server, const char *text)
+refuse_line(struct smtp_server *server, const char *enhanced, const char *text)
 {
-	const struct smtp_command command = { .server = server, .name = "COMMAND" };
+	struct smtp_command command = { .server = server, .name = "COMMAND" };
 
-	smtp_command_refuse(&command, 500, "5.5.2", text);
+	if (server->state == SMTP_IN_AUTH) {
+		command.name = "AUTH";
+		smtp_auth_cancel(server);
+		server->state = SMTP_READY;
+	}
+	smtp_command_refuse(&command, 500, enhanced, text);
 	server->discards = true;
 }
 
 /* A line that can be no command.  A bare LF is answered at once, since its sender may
  * wait, but what stands behind it is never taken for a command of its own (RULES E26). */
 static size_t
-discard(struct smtp_server *server, enum smtp_line kind, size_t len)
+discard(struct smtp_server *server, enum smtp_line kind, size_t len, size_t limit)
 {
 	server->discarded += len;
-	if (!server->discards && (kind != SMTP_LINE_BARE || len > SMTP_SERVER_LINE_MAX))
-		refuse_line(server, "line too long");
-	if (kind == SMTP_LINE_BARE) {
+	/* RFC 4954 6 has a code of its own for the answer to a challenge. */
+	if (!server->discards && (kind != SMTP_LINE_BARE || len > limit)) {
+		refuse_line(server, server->state == SMTP_IN_AUTH ? "5.5.6" : "5.5.2",
+		    "line too long");
+		smtp_server_check_patience(server);
+	}
+	if (kind == SMTP_LINE_BARE && server->state != SMTP_OVER) {
 		server->bare_lines++;
-		refuse_line(server, "bare LF in a command");
+		refuse_line(server, "5.5.2", "bare LF in a command");
 	}
 	if (kind == SMTP_LINE_WHOLE)
 		server->discards = false;
 	return len;
 }
 
+static void
+take_line(struct smtp_server *server, struct slice line, bool more_input)
+{
+	if (memchr(line.at, '\r', line.len) != NULL)
+		server->bare_lines++;
+	if (server->state == SMTP_IN_AUTH)
+		server->state = smtp_auth_line(server, line);
+	else
+		server->state = run_command(server, line, more_input);
+}
+
 static size_t
 input_command(struct smtp_server *server, const char *octets, size_t len)
 {
-	struct slice line = { octets, 0 };
-	size_t used;
+	size_t used, limit = server->state == SMTP_IN_AUTH ? SMTP_SERVER_AUTH_MAX :
+	    smtp_verb_line_limit(octets, len);
 	enum smtp_line kind = smtp_line_find(octets, len, &used);
 
 	/* A TLS ClientHello has no lines: RFC 8446 5.1. */
@@ -197,24 +231,18 @@ input_command(struct smtp_server *server, const char *octets, size_t len)
 		smtp_verb_other_protocol(&(struct smtp_command){ .server = server });
 		return len;
 	}
-	if (kind == SMTP_LINE_BARE || server->discards || used > SMTP_SERVER_LINE_MAX)
-		used = discard(server, kind, used);
-	else if (kind == SMTP_LINE_PARTIAL)
+	if (kind == SMTP_LINE_BARE || server->discards || used > limit)
+		return discard(server, kind, used, limit);
+	if (kind == SMTP_LINE_PARTIAL)
 		return 0;
-	else {
-		line.len = used - 2;
-		if (memchr(line.at, '\r', line.len) != NULL)
-			server->bare_lines++;
-		server->state = run_command(server, line);
-	}
-	check_patience(server);
+	take_line(server, (struct slice){ octets, used - 2 }, used < len);
 	return used;
 }
 
 /* --- mail data --- */
 
-static void
-on_content(void *arg, const char *octets, size_t len)
+void
+smtp_server_content(void *arg, const char *octets, size_t len)
 {
 	struct smtp_server *server = arg;
 	uint64_t limit = server->settings.max_message_size;
@@ -227,9 +255,8 @@ on_content(void *arg, const char *octets, size_t len)
 	server->events->on_content(server->owner, octets, len);
 }
 
-/* What is wrong with the mail data by itself; reply code 0: nothing. */
-static struct status
-judge_content(const struct smtp_server *server)
+struct status
+smtp_server_judge_content(const struct smtp_server *server)
 {
 	uint64_t limit = server->settings.max_message_size;
 
@@ -242,10 +269,10 @@ judge_content(const struct smtp_server *server)
 	return (struct status){ .reply_code = 0 };
 }
 
-static void
-end_of_data(struct smtp_server *server)
+void
+smtp_server_end_of_message(struct smtp_server *server)
 {
-	struct status fault = judge_content(server);
+	struct status fault = smtp_server_judge_content(server);
 
 	if (fault.reply_code == 0) {
 		memset(&server->transaction, 0, sizeof(server->transaction));
@@ -256,7 +283,6 @@ end_of_data(struct smtp_server *server)
 	smtp_server_refuse(server, "END-OF-MESSAGE", &fault, NULL);
 	smtp_server_reset(server);
 	server->state = SMTP_READY;
-	check_patience(server);
 }
 
 static size_t
@@ -265,9 +291,10 @@ input_data(struct smtp_server *server, const char *octets, size_t len)
 	bool end;
 	size_t used;
 
-	used = smtp_decode(&server->transaction.decoder, octets, len, &end, on_content, server);
+	used = smtp_decode(&server->transaction.decoder, octets, len, &end, smtp_server_content,
+	    server);
 	if (end)
-		end_of_data(server);
+		smtp_server_end_of_message(server);
 	return used;
 }
 
@@ -288,6 +315,10 @@ smtp_server_new(const struct smtp_server_settings *settings,
 void
 smtp_server_free(struct smtp_server *server)
 {
+	if (server == NULL)
+		return;
+	smtp_auth_forget(server);
+	smtp_chunk_forget(server);
 	free(server);
 }
 
@@ -299,19 +330,29 @@ smtp_server_greet(struct smtp_server *server)
 	smtp_server_send(server, " ESMTP herald\r\n");
 }
 
+static bool
+takes_input(const struct smtp_server *server)
+{
+	return server->state != SMTP_AWAITS_ANSWER && server->state != SMTP_AWAITS_AUTH &&
+	    server->state != SMTP_AWAITS_TLS && server->state != SMTP_OVER;
+}
+
 size_t
 smtp_server_input(struct smtp_server *server, const char *octets, size_t len)
 {
 	size_t at = 0, used;
 
-	while (at < len && server->state != SMTP_AWAITS_ANSWER && server->state != SMTP_OVER) {
+	while (at < len && takes_input(server)) {
 		if (server->state == SMTP_IN_DATA)
 			used = input_data(server, octets + at, len - at);
+		else if (server->state == SMTP_IN_CHUNK)
+			used = smtp_chunk_input(server, octets + at, len - at);
 		else
 			used = input_command(server, octets + at, len - at);
 		if (used == 0)
 			break;
 		at += used;
+		smtp_server_check_patience(server);
 	}
 	return server->state == SMTP_OVER ? len : at;
 }
@@ -327,7 +368,7 @@ smtp_server_answer(struct smtp_server *server, const struct status *status)
 		smtp_server_send_status(server, status);
 	} else {
 		smtp_server_refuse(server, "END-OF-MESSAGE", status, NULL);
-		check_patience(server);
+		smtp_server_check_patience(server);
 	}
 }
 
@@ -341,13 +382,15 @@ smtp_server_close(struct smtp_server *server, const struct status *status)
 bool
 smtp_server_in_data(const struct smtp_server *server)
 {
-	return server->state == SMTP_IN_DATA || server->state == SMTP_AWAITS_ANSWER;
+	return server->state == SMTP_IN_DATA || server->state == SMTP_HAS_CHUNKS ||
+	    (server->state == SMTP_IN_CHUNK && server->chunk.refusal == NULL) ||
+	    server->state == SMTP_AWAITS_ANSWER;
 }
 
 bool
 smtp_server_awaits_answer(const struct smtp_server *server)
 {
-	return server->state == SMTP_AWAITS_ANSWER;
+	return server->state == SMTP_AWAITS_ANSWER || server->state == SMTP_AWAITS_AUTH;
 }
 
 const char *
@@ -359,7 +402,14 @@ smtp_server_helo(const struct smtp_server *server)
 const char *
 smtp_server_protocol(const struct smtp_server *server)
 {
-	if (server->transaction.smtputf8)
-		return "UTF8SMTP";
-	return server->extended ? "ESMTP" : "SMTP";
+	static const char *const names[2][4] = {
+		{ "ESMTP", "ESMTPS", "ESMTPA", "ESMTPSA" },
+		{ "UTF8SMTP", "UTF8SMTPS", "UTF8SMTPA", "UTF8SMTPSA" },
+	};
+	unsigned with = (server->settings.is_secure ? 1u : 0u) |
+	    (smtp_server_username(server)[0] != '\0' ? 2u : 0u);
+
+	if (!server->extended && !server->transaction.smtputf8)
+		return "SMTP";
+	return names[server->transaction.smtputf8 ? 1 : 0][with];
 }

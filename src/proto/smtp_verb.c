@@ -1,70 +1,20 @@
 /* smtp_verb.c - the commands of the SMTP server, one row each. */
 #include "proto/smtp_verb.h"
 
-#include <stdio.h>
-#include <string.h>
 
 #include "proto/smtp_params.h"
 
 #define OPEN	(1u << SMTP_HAS_SENDER | 1u << SMTP_HAS_RECIPIENTS)
-#define ALWAYS	(1u << SMTP_GREETED | 1u << SMTP_READY | OPEN)
-
-static bool
-take_helo(const struct smtp_command *command)
-{
-	struct slice name = command->argument;
-
-	if (name.len == 0 || name.len >= SMTP_HELO_SIZE || memchr(name.at, ' ', name.len) != NULL)
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		if (name.at[i] <= 0x20 || name.at[i] >= 0x7f)
-			return false;
-	memcpy(command->server->helo, name.at, name.len);
-	command->server->helo[name.len] = '\0';
-	return true;
-}
-
-static enum smtp_server_state
-on_helo(const struct smtp_command *command)
-{
-	struct smtp_server *server = command->server;
-
-	if (!take_helo(command))
-		return smtp_command_refuse(command, 501, "5.5.4", "a host name is needed");
-	smtp_server_reset(server);
-	server->extended = false;
-	smtp_server_send(server, "250 ");
-	smtp_server_send(server, server->settings.hostname);
-	smtp_server_send(server, "\r\n");
-	return SMTP_READY;
-}
-
-static enum smtp_server_state
-on_ehlo(const struct smtp_command *command)
-{
-	struct smtp_server *server = command->server;
-	char size[64];
-
-	if (!take_helo(command))
-		return smtp_command_refuse(command, 501, "5.5.4", "a host name is needed");
-	smtp_server_reset(server);
-	server->extended = true;
-	smtp_server_send(server, "250-");
-	smtp_server_send(server, server->settings.hostname);
-	snprintf(size, sizeof(size), "\r\n250-PIPELINING\r\n250-SIZE %llu\r\n",
-	    (unsigned long long)server->settings.max_message_size);
-	smtp_server_send(server, size);
-	smtp_server_send(server, "250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
-	    "250 ENHANCEDSTATUSCODES\r\n");
-	return SMTP_READY;
-}
+#define ALWAYS	(1u << SMTP_GREETED | 1u << SMTP_READY | OPEN | 1u << SMTP_HAS_CHUNKS)
 
 /* The path of MAIL or RCPT; false after the refusal. */
 static bool
 take_path(const struct smtp_command *command, const char *prefix, const char *bad_address,
     struct address *path, struct slice *parameters)
 {
-	switch (smtp_path_parse(path, command->argument, prefix, parameters)) {
+	bool bare_names = command->server->settings.bare_names;
+
+	switch (smtp_path_parse(path, command->argument, prefix, bare_names, parameters)) {
 	case SMTP_PATH_OK:
 		return true;
 	case SMTP_PATH_SYNTAX:
@@ -87,23 +37,50 @@ may_stand(const struct smtp_command *command, const struct address *path, bool s
 	return false;
 }
 
+/* What stands between the client and MAIL; false after the refusal. */
+static bool
+may_send(const struct smtp_command *command)
+{
+	const struct smtp_server *server = command->server;
+
+	if (!server->settings.require_auth || server->auth.username != NULL)
+		return true;
+	/* RFC 3207 4, RFC 4954 6. */
+	smtp_command_refuse(command, 530, "5.7.0", smtp_server_may_auth(server) ||
+	    !smtp_server_may_starttls(server) ? "Authentication required" :
+	    "Must issue a STARTTLS command first");
+	return false;
+}
+
+/* All that can be said without the owner; false after the refusal. */
+static bool
+read_mail(const struct smtp_command *command, struct address *path,
+    struct smtp_mail_params *params)
+{
+	struct smtp_server *server = command->server;
+	struct slice rest;
+	struct status status;
+
+	if (!may_send(command) || !take_path(command, "FROM:", "5.1.7", path, &rest))
+		return false;
+	if (!smtp_mail_params_parse(rest, &server->settings, params, &status)) {
+		smtp_server_refuse(server, command->name, &status, NULL);
+		return false;
+	}
+	return may_stand(command, path, params->smtputf8);
+}
+
 static enum smtp_server_state
 on_mail(const struct smtp_command *command)
 {
 	struct smtp_server *server = command->server;
 	struct smtp_mail_params params;
 	struct address path;
-	struct slice rest;
 	struct status status;
 
 	server->transaction.not_now = (struct status){ .reply_code = 0 };
-	if (!take_path(command, "FROM:", "5.1.7", &path, &rest))
-		return server->state;
-	if (!smtp_mail_params_parse(rest, server->settings.max_message_size, &params, &status)) {
-		smtp_server_refuse(server, command->name, &status, NULL);
-		return server->state;
-	}
-	if (!may_stand(command, &path, params.smtputf8))
+	server->transaction.chunks_refused = false;
+	if (!read_mail(command, &path, &params))
 		return server->state;
 	status = server->events->on_mail(server->owner, &path, &params);
 	if (status_class(&status) != STATUS_SUCCESS) {
@@ -112,6 +89,7 @@ on_mail(const struct smtp_command *command)
 			server->transaction.not_now = status;
 		return SMTP_READY;
 	}
+	server->transaction.is_open = true;
 	server->transaction.smtputf8 = params.smtputf8;
 	smtp_server_send_status(server, &status);
 	return SMTP_HAS_SENDER;
@@ -211,14 +189,6 @@ on_vrfy(const struct smtp_command *command)
 }
 
 static enum smtp_server_state
-on_help(const struct smtp_command *command)
-{
-	smtp_server_send(command->server,
-	    "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP VRFY QUIT\r\n");
-	return command->server->state;
-}
-
-static enum smtp_server_state
 on_quit(const struct smtp_command *command)
 {
 	struct smtp_server *server = command->server;
@@ -247,34 +217,53 @@ smtp_verb_other_protocol(const struct smtp_command *command)
 	return SMTP_OVER;
 }
 
+static bool
+knows_starttls(const struct smtp_server *server)
+{
+	return server->settings.offers_starttls || server->settings.is_secure;
+}
+
+static bool
+knows_auth(const struct smtp_server *server)
+{
+	return server->settings.offers_auth != 0;
+}
+
 static const struct smtp_verb verbs[] = {
-	{ "EHLO", ALWAYS, on_ehlo, .takes_argument = true, .is_idle = true },
-	{ "HELO", ALWAYS, on_helo, .takes_argument = true, .is_idle = true },
-	{ "MAIL", 1u << SMTP_READY, on_mail, .takes_argument = true, .has_long_line = true },
-	{ "RCPT", OPEN, on_rcpt, .takes_argument = true, .has_long_line = true },
+	{ "EHLO", ALWAYS, smtp_command_ehlo, .takes_argument = true, .is_idle = true },
+	{ "HELO", ALWAYS, smtp_command_helo, .takes_argument = true, .is_idle = true },
+	{ "MAIL", 1u << SMTP_READY, on_mail, .takes_argument = true,
+	    .line_max = SMTP_SERVER_LINE_MAX },
+	{ "RCPT", OPEN, on_rcpt, .takes_argument = true, .line_max = SMTP_SERVER_LINE_MAX },
 	{ "DATA", OPEN, on_data, .takes_argument = false },
+	{ "BDAT", ALWAYS, smtp_command_bdat, .takes_argument = true },
 	{ "RSET", ALWAYS, on_rset, .is_idle = true },
 	{ "NOOP", ALWAYS, on_noop, .takes_argument = true, .is_idle = true },
 	{ "VRFY", ALWAYS, on_vrfy, .takes_argument = true, .is_idle = true },
-	{ "HELP", ALWAYS, on_help, .takes_argument = true, .is_idle = true },
+	{ "HELP", ALWAYS, smtp_command_help, .takes_argument = true, .is_idle = true },
 	{ "QUIT", ALWAYS, on_quit, .takes_argument = false },
-	{ "STARTTLS", ALWAYS, on_not_offered, .takes_argument = true },
-	{ "AUTH", ALWAYS, on_not_offered, .takes_argument = true },
-	{ "BDAT", ALWAYS, on_not_offered, .takes_argument = true },
+	{ "STARTTLS", 1u << SMTP_READY, smtp_command_starttls, .is_idle = true,
+	    .is_offered = knows_starttls },
+	{ "AUTH", 1u << SMTP_READY, smtp_command_auth, .takes_argument = true, .is_idle = true,
+	    .line_max = SMTP_SERVER_AUTH_MAX, .is_offered = knows_auth },
 	{ "EXPN", ALWAYS, on_not_offered, .takes_argument = true },
 	{ "ETRN", ALWAYS, on_not_offered, .takes_argument = true },
 	{ "TURN", ALWAYS, on_not_offered, .takes_argument = true },
 	{ "SEND", ALWAYS, on_not_offered, .takes_argument = true },
 	{ "SOML", ALWAYS, on_not_offered, .takes_argument = true },
 	{ "SAML", ALWAYS, on_not_offered, .takes_argument = true },
-	{ "GET", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
-	{ "HEAD", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
-	{ "POST", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
-	{ "PUT", ALWAYS, smtp_verb_other_protocol, .takes_argument = true, .has_long_line = true },
+	{ "GET", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
+	    .line_max = SMTP_SERVER_LINE_MAX },
+	{ "HEAD", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
+	    .line_max = SMTP_SERVER_LINE_MAX },
+	{ "POST", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
+	    .line_max = SMTP_SERVER_LINE_MAX },
+	{ "PUT", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
+	    .line_max = SMTP_SERVER_LINE_MAX },
 	{ "OPTIONS", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
-	    .has_long_line = true },
+	    .line_max = SMTP_SERVER_LINE_MAX },
 	{ "CONNECT", ALWAYS, smtp_verb_other_protocol, .takes_argument = true,
-	    .has_long_line = true },
+	    .line_max = SMTP_SERVER_LINE_MAX },
 };
 
 const struct smtp_verb *
@@ -290,4 +279,21 @@ smtp_verb_find(struct slice name)
 	if (name.len > 4 && slice_is((struct slice){ name.at, 4 }, ssh.name))
 		return &ssh;
 	return NULL;
+}
+
+size_t
+smtp_verb_line_max(const struct smtp_verb *verb)
+{
+	return verb != NULL && verb->line_max > 0 ? verb->line_max : SMTP_SERVER_COMMAND_MAX;
+}
+
+size_t
+smtp_verb_line_limit(const char *octets, size_t len)
+{
+	struct slice name, argument;
+	size_t line_max;
+
+	smtp_command_split((struct slice){ octets, len }, &name, &argument);
+	line_max = smtp_verb_line_max(smtp_verb_find(name));
+	return line_max > SMTP_SERVER_LINE_MAX ? line_max : SMTP_SERVER_LINE_MAX;
 }

@@ -68,11 +68,58 @@ smtp_command_split(struct slice line, struct slice *verb, struct slice *argument
 		argument->len--;
 }
 
-enum smtp_path_fault
-smtp_path_parse(struct address *out, struct slice argument, const char *prefix,
-    struct slice *parameters)
+/* Where the first ">" stands that is not in a quoted string; NULL: nowhere. */
+static const char *
+find_close(struct slice path)
+{
+	bool quoted = false;
+
+	for (size_t i = 0; i < path.len; i++) {
+		if (quoted && path.at[i] == '\\')
+			i++;
+		else if (path.at[i] == '"')
+			quoted = !quoted;
+		else if (path.at[i] == '>' && !quoted)
+			return path.at + i;
+	}
+	return NULL;
+}
+
+/* "<name>" has the syntax of "<name@x>" without its end: there is one parser of paths. */
+static bool
+parse_bare(struct address *out, struct slice path, size_t *used)
+{
+	static const char domain[] = "@x>";
+	char text[1 + ADDRESS_LOCAL_MAX + sizeof(domain)];
+	const char *close = find_close(path);
+	size_t len, whole;
+
+	if (close == NULL || close > path.at + ADDRESS_LOCAL_MAX + 1)
+		return false;
+	len = (size_t)(close - path.at);
+	memcpy(text, path.at, len);
+	memcpy(text + len, domain, sizeof(domain));
+	if (address_parse_path(out, text, len + 3, true, &whole) != ADDRESS_OK || whole != len + 3)
+		return false;
+	out->domain[0] = '\0';
+	*used = len + 1;
+	return true;
+}
+
+static bool
+parse_path(struct address *out, struct slice path, bool bare_names, size_t *used)
 {
 	char domain[ADDRESS_DOMAIN_MAX + 1];
+
+	if (address_parse_path(out, path.at, path.len, true, used) == ADDRESS_OK)
+		return address_domain_ascii(out, domain);
+	return bare_names && parse_bare(out, path, used);
+}
+
+enum smtp_path_fault
+smtp_path_parse(struct address *out, struct slice argument, const char *prefix, bool bare_names,
+    struct slice *parameters)
+{
 	size_t prefix_len = strlen(prefix), used = 0;
 
 	if (argument.len < prefix_len || strncasecmp(argument.at, prefix, prefix_len) != 0)
@@ -80,16 +127,8 @@ smtp_path_parse(struct address *out, struct slice argument, const char *prefix,
 	argument = skip_blanks(skip(argument, prefix_len));
 	if (argument.len == 0)
 		return SMTP_PATH_SYNTAX;
-	switch (address_parse_path(out, argument.at, argument.len, true, &used)) {
-	case ADDRESS_OK:
-		if (!address_domain_ascii(out, domain))
-			return SMTP_PATH_ADDRESS;
-		break;
-	case ADDRESS_NOT_ASCII:
-	case ADDRESS_SYNTAX:
-	case ADDRESS_TOO_LONG:
+	if (!parse_path(out, argument, bare_names, &used))
 		return SMTP_PATH_ADDRESS;
-	}
 	*parameters = skip(argument, used);
 	if (parameters->len > 0 && !is_blank(parameters->at[0]))
 		return SMTP_PATH_SYNTAX;

@@ -38,11 +38,12 @@ enum smtp_path_fault {
 	SMTP_PATH_ADDRESS,		/* the address is none: 501 5.1.3, 5.1.7 */
 };
 /* "FROM:<a@b> SIZE=1": `prefix` is "FROM:" or "TO:"; what follows the path is left in
- * *parameters.  A blank behind the colon is taken, as every server does.  An
- * address beyond ASCII is taken, if its domain can be one (RFC 6531 3.3): whether SMTPUTF8 is
+ * *parameters.  A blank behind the colon is taken, as every server does.  bare_names: "<a>" is
+ * a path, too, with an empty domain; else <postmaster> alone is (RFC 5321 4.1.1.3).  An address
+ * beyond ASCII is taken, if its domain can be one (RFC 6531 3.3): whether SMTPUTF8 is
  * declared, is known once the parameters are. */
 enum smtp_path_fault smtp_path_parse(struct address *out, struct slice argument,
-    const char *prefix, struct slice *parameters);
+    const char *prefix, bool bare_names, struct slice *parameters);
 
 struct smtp_parameter {
 	struct slice keyword, value;

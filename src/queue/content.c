@@ -11,10 +11,15 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/memory_budget.h"
 
 #define CONTENT_MEMORY_FIRST	4096	/* octets; most mail that machines write fits */
+#define CONTENT_MEMORY_STEP	2048	/* octets; many messages wait with what is left of it */
 /* Octets: so that a budget of 64 MiB holds no more than 256 descriptors. */
 #define CONTENT_FILE_COST	(256 * 1024)
+/* Octets that stay in memory when that gets tight, and when it is short. */
+#define CONTENT_TIGHT_MAX	(16 * 1024)
+#define CONTENT_SHORT_MAX	CONTENT_MEMORY_FIRST
 
 struct content {
 	unsigned references;
@@ -23,6 +28,8 @@ struct content {
 	uint64_t size;
 	int fd;			/* -1 while it is in memory */
 	char *directory;
+	struct memory_budget *budget;	/* NULL: not counted */
+	uint64_t charged;		/* octets */
 };
 
 struct content *
@@ -34,6 +41,22 @@ content_new(const char *directory)
 	content->fd = -1;
 	content->directory = mem_strdup(directory);
 	return content;
+}
+
+static void
+charge(struct content *content)
+{
+	memory_budget_charge(content->budget, &content->charged, sizeof(*content) +
+	    content->capacity);
+}
+
+void
+content_charge(struct content *content, struct memory_budget *budget)
+{
+	if (content->budget != NULL)
+		return;
+	content->budget = budget;
+	charge(content);
 }
 
 struct content *
@@ -48,6 +71,7 @@ content_unref(struct content *content)
 {
 	if (content == NULL || --content->references > 0)
 		return;
+	memory_budget_charge(content->budget, &content->charged, 0);
 	if (content->fd != -1)
 		close(content->fd);
 	free(content->octets);
@@ -110,6 +134,7 @@ move_to_file(struct content *content, struct error *err)
 	content->octets = NULL;
 	content->capacity = 0;
 	content->fd = fd;
+	charge(content);
 	return true;
 }
 
@@ -120,13 +145,43 @@ append_memory(struct content *content, const void *octets, size_t len)
 
 	if (capacity == 0)
 		capacity = CONTENT_MEMORY_FIRST;
-	while (capacity < need)
-		capacity *= 2;
+	if (capacity < need)
+		capacity = (need + CONTENT_MEMORY_STEP - 1) & ~(size_t)(CONTENT_MEMORY_STEP - 1);
 	if (capacity != content->capacity)
 		content->octets = mem_realloc(content->octets, capacity);
 	content->capacity = capacity;
+	charge(content);
 	memcpy(content->octets + content->size, octets, len);
 	content->size = need;
+}
+
+static size_t
+memory_max(const struct content *content)
+{
+	if (content->budget == NULL)
+		return CONTENT_MEMORY_MAX;
+	switch (memory_budget_state(content->budget)) {
+	case MEMORY_AMPLE:
+		return CONTENT_MEMORY_MAX;
+	case MEMORY_TIGHT:
+		return CONTENT_TIGHT_MAX;
+	case MEMORY_SHORT:
+	case MEMORY_OUT:
+		break;
+	}
+	return CONTENT_SHORT_MAX;
+}
+
+/* False: it has to go to the file, which it could not. */
+static bool
+make_room(struct content *content, size_t len, struct error *err)
+{
+	bool fits = len <= CONTENT_MEMORY_MAX - content->size;
+
+	if (fits && content->size + len <= memory_max(content))
+		return true;
+	/* A file before its time is no more than a wish: descriptors may be short, too. */
+	return move_to_file(content, err) || fits;
 }
 
 bool
@@ -134,12 +189,12 @@ content_append(struct content *content, const void *octets, size_t len, struct e
 {
 	if (len == 0)
 		return true;
-	if (content->fd == -1 && len <= CONTENT_MEMORY_MAX - content->size) {
+	if (content->fd == -1 && !make_room(content, len, err))
+		return false;
+	if (content->fd == -1) {
 		append_memory(content, octets, len);
 		return true;
 	}
-	if (content->fd == -1 && !move_to_file(content, err))
-		return false;
 	/* What a failed write left behind the counted end is written over by the next. */
 	if (!write_at(content->fd, octets, len, content->size, err))
 		return false;
@@ -156,7 +211,7 @@ content_size(const struct content *content)
 uint64_t
 content_cost(const struct content *content)
 {
-	return content->fd == -1 ? content->size : CONTENT_FILE_COST;
+	return content->fd == -1 ? sizeof(*content) + content->capacity : CONTENT_FILE_COST;
 }
 
 bool

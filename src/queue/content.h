@@ -8,6 +8,7 @@
 
 struct content;
 struct error;
+struct memory_budget;
 
 #define CONTENT_MEMORY_MAX	(64 * 1024)	/* octets; ARCHITECTURE, decision 6 */
 
@@ -17,6 +18,10 @@ struct error;
 struct content *content_new(const char *directory);	/* where the unlinked file is made */
 struct content *content_ref(struct content *content);
 void content_unref(struct content *content);		/* NULL is allowed */
+
+/* Counts what it holds in memory from now on, there alone and once; the budget outlives it.
+ * When that gets tight, mail data goes to the file earlier. */
+void content_charge(struct content *content, struct memory_budget *budget);
 
 bool content_append(struct content *content, const void *octets, size_t len, struct error *err)
     __attribute__((warn_unused_result));

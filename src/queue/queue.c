@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/memory_budget.h"
 #include "conf/config.h"
 #include "mail/maillog.h"
 #include "queue/content.h"
@@ -63,28 +64,55 @@ find_space(struct queue *queue)
 	return true;
 }
 
-bool
-queue_has_room(struct queue *queue, uint64_t size, struct status *why)
+static bool
+is_on_disk(struct queue *queue, uint64_t size)
 {
 	uint64_t wanted;
 
-	if (!store_healthy(queue->store)) {
-		*why = status_reply(451, "4.3.0", "mail queue is out of order, try again later");
-		return false;
-	}
-	if (queue->waiting_octets > QUEUE_WAITING_MAX) {
-		*why = status_reply(452, "4.3.1", "too much mail waits to be stored");
-		return false;
-	}
 	/* The log of the store holds it once, and the database again. */
 	if (__builtin_mul_overflow(size, 2, &wanted) ||
 	    __builtin_add_overflow(wanted, queue->min_free_space, &wanted))
 		wanted = UINT64_MAX;
-	if (!find_space(queue) || queue->space_free < wanted) {
+	return find_space(queue) && queue->space_free >= wanted;
+}
+
+bool
+queue_has_room(struct queue *queue, uint64_t size, struct status *why)
+{
+	if (queue->disk_full || !is_on_disk(queue, size))
 		*why = status_reply(452, "4.3.1", "insufficient system storage");
-		return false;
-	}
-	return true;
+	else if (!store_healthy(queue->store))
+		*why = status_reply(451, "4.3.0", "mail queue is out of order, try again later");
+	else if (memory_budget_state(queue->memory) >= MEMORY_SHORT)
+		*why = status_reply(452, "4.3.1", "insufficient memory, try again later");
+	else if (queue->waiting_octets > queue->waiting_max)
+		*why = status_reply(452, "4.3.1", "too much mail waits to be stored");
+	else
+		return true;
+	return false;
+}
+
+bool
+queue_has_memory(const struct queue *queue, struct status *why)
+{
+	if (memory_budget_state(queue->memory) < MEMORY_OUT)
+		return true;
+	*why = status_reply(452, "4.3.1", "insufficient memory, try again later");
+	return false;
+}
+
+struct status
+queue_refusal(const struct error *err)
+{
+	if (err->kind == ERROR_SYSTEM)
+		return status_reply(452, "4.3.1", "insufficient system storage");
+	return status_reply(451, "4.3.0", "cannot store the message, try again later");
+}
+
+struct memory_budget *
+queue_memory(struct queue *queue)
+{
+	return queue->memory;
 }
 
 /* --- submit --- */
@@ -183,12 +211,14 @@ queue_new_arrival(struct queue *queue, struct envelope *envelope, struct content
 	size_t i;
 
 	complete_envelope(queue, envelope, content);
+	envelope_charge(envelope, queue->memory);
+	content_charge(content, queue->memory);
 	arrival->queue = queue;
 	arrival->envelope = envelope;
 	arrival->content = content_ref(content);
 	arrival->cost = queue_cost(envelope, content);
 	arrival->direct = queue_takes_fresh(queue) &&
-	    queue->fresh_octets + arrival->cost <= QUEUE_FRESH_MAX;
+	    queue->fresh_octets + arrival->cost <= queue->fresh_max;
 	if (arrival->direct)
 		queue->fresh_octets += arrival->cost;
 	for (i = 0; i < envelope->recipient_count; i++) {
@@ -224,10 +254,23 @@ queue_forget(struct queue *queue, void *arg)
 
 /* --- life --- */
 
+static uint64_t
+share_of(uint64_t max_memory, unsigned share, uint64_t most)
+{
+	return max_memory != 0 && max_memory / share < most ? max_memory / share : most;
+}
+
 static void
 take_settings(struct queue *queue, const struct queue_config *settings)
 {
 	queue->min_free_space = settings->min_free_space;
+	queue->space_checked = 0;
+	queue->memory->limit = settings->max_memory;
+	queue->fresh_max = share_of(settings->max_memory, QUEUE_FRESH_SHARE, QUEUE_FRESH_MAX);
+	queue->claimed_max = share_of(settings->max_memory, QUEUE_CLAIMED_SHARE,
+	    QUEUE_CLAIMED_OCTETS);
+	queue->waiting_max = share_of(settings->max_memory, QUEUE_WAITING_SHARE,
+	    QUEUE_WAITING_MAX);
 	queue->schedule.retry_min = settings->retry_min;
 	queue->schedule.retry_max = settings->retry_max;
 	queue->lifetime = settings->lifetime;
@@ -243,6 +286,7 @@ queue_new(struct loop *loop, const struct config *config, struct error *err)
 	struct queue *queue = mem_zalloc(sizeof(*queue));
 
 	queue->loop = loop;
+	queue->memory = loop_memory(loop);
 	queue->state_directory = mem_strdup(config->queue.state_directory);
 	queue->next_due = queue->recover_at = -1;
 	queue->task = (struct loop_task){ .run = queue_end_turn, .owner = queue };
@@ -355,7 +399,7 @@ report_status(void *self)
 	struct queue_counts counts;
 
 	queue_count(queue, &counts);
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b}",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:b}",
 	    "messages", (json_int_t)counts.messages, "active", (json_int_t)counts.active,
 	    "deferred", (json_int_t)counts.deferred, "held", (json_int_t)counts.held,
 	    "parked", (json_int_t)counts.parked,
@@ -363,6 +407,8 @@ report_status(void *self)
 	    "accepted", (json_int_t)counts.accepted, "delivered", (json_int_t)counts.delivered,
 	    "bounced", (json_int_t)counts.bounced, "expired", (json_int_t)counts.expired,
 	    "commits", (json_int_t)store_commits(queue->store),
+	    "memory", (json_int_t)queue->memory->used,
+	    "max_memory", (json_int_t)queue->memory->limit,
 	    "held_back", queue_is_held_back(queue), "healthy", store_healthy(queue->store));
 }
 

@@ -11,6 +11,7 @@ struct config;
 struct content;
 struct error;
 struct loop;
+struct memory_budget;
 struct queue;
 struct store_attempt;
 struct store_trace_row;
@@ -44,8 +45,16 @@ void queue_start(struct queue *queue);
 /* A new queue id, never given before (SPEC 4); for the Received field and the log. */
 void queue_new_id(struct queue *queue, char out[QUEUE_ID_MAX + 1]);
 /* Whether a message of `size` octets (0: not said) could be taken now; else a 452 or 451
- * in *why: disk floor (min_free_space), store in trouble, memory.  Asked at MAIL. */
+ * in *why: disk floor (min_free_space), store in trouble, nine tenths of max_memory in use.
+ * Asked at MAIL. */
 bool queue_has_room(struct queue *queue, uint64_t size, struct status *why);
+/* Whether a message that was begun may still grow by recipients; else a 452 in *why. */
+bool queue_has_memory(const struct queue *queue, struct status *why);
+/* What mail and its clients take, counted against max_memory: for envelope_charge() and
+ * content_charge(), which queue_submit() does where the caller did not. */
+struct memory_budget *queue_memory(struct queue *queue);
+/* The 4xx for what queue_submit() could not store. */
+struct status queue_refusal(const struct error *err);
 
 typedef void queue_submitted(void *arg, const char *queue_id, const struct error *err);
 
@@ -113,6 +122,8 @@ struct queue_filter {
 	/* NULL: any; addresses whole, "@domain" or "<>"; relay: its name, or how
 	 * that of its host begins */
 	const char *state, *sender, *recipient, *relay;
+	bool by_uid;			/* only what this user gave over a UNIX socket: */
+	unsigned uid;
 	int64_t older;			/* seconds; 0: any */
 	size_t limit;			/* messages; 0: 1000 */
 };

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "queue/content.h"
 #include "queue/queue_parts.h"
 
 /* The wall clock may be set while the timer runs: it is looked at again at least so often. */
@@ -156,7 +157,7 @@ has_room(struct queue *queue)
 	if (is_probing(queue))
 		return probes_left(queue) > 0;
 	return queue->claimed_flights <= QUEUE_CLAIMED_MAX / 2 &&
-	    queue->claimed_octets <= QUEUE_CLAIMED_OCTETS / 2;
+	    queue->claimed_octets <= queue->claimed_max / 2;
 }
 
 static void
@@ -206,6 +207,8 @@ on_claimed(void *owner, struct store_request *request)
 		struct envelope *envelope = claim->claimed[i].envelope;
 
 		claim->claimed[i].envelope = NULL;
+		envelope_charge(envelope, queue->memory);
+		content_charge(claim->claimed[i].content, queue->memory);
 		queue_launch(queue, envelope, claim->claimed[i].content, true);
 	}
 	loop_defer(queue->loop, &queue->task);
@@ -225,8 +228,8 @@ send_claim(struct queue *queue, int64_t now)
 		request->claim.limit = probes_left(queue) > 0 ? probes_left(queue) : 1;
 		queue->probe_count += request->claim.limit;
 	}
-	if (queue->claimed_octets < QUEUE_CLAIMED_OCTETS)
-		request->claim.octets = QUEUE_CLAIMED_OCTETS - queue->claimed_octets;
+	if (queue->claimed_octets < queue->claimed_max)
+		request->claim.octets = queue->claimed_max - queue->claimed_octets;
 	request->claim.recover = is_past(queue, queue->recover_at, now);
 	if (request->claim.recover) {
 		queue_list_kept(queue, &request->claim);

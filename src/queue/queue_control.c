@@ -15,6 +15,7 @@
 /* A list is made in memory: bounded, whatever is asked for. */
 #define LIST_MAX	10000		/* messages */
 #define LIST_RECIPIENTS	20000
+#define LIST_OF_ONE_USER 2000		/* recipients: a list that every user may ask for */
 
 void
 queue_count(const struct queue *queue, struct queue_counts *out)
@@ -77,6 +78,8 @@ read_filter(struct store_filter *out, const struct queue_filter *filter, struct 
 	out->recipient = copy_or_null(filter->recipient);
 	out->relay = copy_or_null(filter->relay);
 	out->state = -1;
+	out->by_uid = filter->by_uid;
+	out->uid = filter->uid;
 	if (filter->older > 0)
 		out->arrived_before = clock_now() - filter->older;
 	if (filter->queue_id != NULL) {
@@ -162,7 +165,8 @@ on_list(void *owner, struct store_request *request)
 	keep_messages(inquiry, &request->list);
 	inquiry->after = request->list.next;
 	if (inquiry->after < 0 || inquiry->count >= inquiry->limit ||
-	    inquiry->recipients >= LIST_RECIPIENTS || inquiry->queue->closing)
+	    inquiry->recipients >= (inquiry->filter.by_uid ? LIST_OF_ONE_USER : LIST_RECIPIENTS) ||
+	    inquiry->queue->closing)
 		end_inquiry(inquiry, NULL);
 	else
 		send_list(inquiry);

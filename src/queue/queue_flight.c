@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "mail/maillog.h"
@@ -14,8 +15,7 @@
 uint64_t
 queue_cost(const struct envelope *envelope, const struct content *content)
 {
-	return content_cost(content) + sizeof(struct flight) + sizeof(*envelope) +
-	    envelope->recipient_count * sizeof(*envelope->recipients);
+	return content_cost(content) + sizeof(struct flight) + envelope_cost(envelope);
 }
 
 static struct flight_bucket *
@@ -223,6 +223,7 @@ queue_on_health(void *owner, bool healthy, const struct error *why)
 	struct queue *queue = owner;
 	struct arrival *arrival;
 
+	queue->disk_full = !healthy && why->kind == ERROR_SYSTEM;
 	if (!healthy) {
 		log_write(LOG_LEVEL_ERROR, "qmgr", "the queue takes no mail: %s", why->text);
 		return;

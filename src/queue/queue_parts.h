@@ -12,19 +12,24 @@
 struct event;
 struct map;
 
-/* Octets of fresh mail that goes to the relay without being read back (ARCHITECTURE 7). */
+/* Octets of fresh mail that goes to the relay without being read back (ARCHITECTURE 7), of mail
+ * that was claimed, and of mail that waits for its commit: if there is more of that, the disk
+ * does not keep up.  Together they leave room for the clients in max_memory, so that slow
+ * relays alone never make it short. */
 #define QUEUE_FRESH_MAX		(64ULL << 20)
+#define QUEUE_FRESH_SHARE	2		/* of max_memory the n-th part at most */
+#define QUEUE_CLAIMED_OCTETS	(32ULL << 20)
+#define QUEUE_CLAIMED_SHARE	5
+#define QUEUE_WAITING_MAX	(64ULL << 20)
+#define QUEUE_WAITING_SHARE	2
 /* What was claimed from the store and waits for the relay: enough to keep a thousand
  * sessions busy while the next claim is answered. */
 #define QUEUE_CLAIMED_MAX	2000		/* messages */
-#define QUEUE_CLAIMED_OCTETS	(32ULL << 20)
 /* Recipients of one claim.  In a large queue each is read from, and marked on, pages of its
  * own: ten milliseconds or so, in which fresh mail waits. */
 #define QUEUE_CLAIM_LIMIT	250
 /* After the relays were held back: so many are tried until one of them has a result. */
 #define QUEUE_PROBES		50		/* messages */
-/* Mail that waits for its commit; more means that the disk does not keep up. */
-#define QUEUE_WAITING_MAX	(64ULL << 20)	/* octets */
 #define QUEUE_BUCKETS		4096		/* a power of two */
 
 /* One message in hand: with the relay, or with the bounce writer. */
@@ -62,7 +67,10 @@ struct queue {
 	struct store *store;
 	struct queue_handlers handlers;
 	char *state_directory;
+	struct memory_budget *memory;	/* the loop's */
 	uint64_t min_free_space;
+	uint64_t fresh_max, claimed_max, waiting_max;	/* octets */
+	bool disk_full;			/* why the store is in trouble */
 	struct schedule schedule;
 	unsigned lifetime, bounce_lifetime, delay_warning;
 	bool started, draining, closing;

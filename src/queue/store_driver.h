@@ -84,6 +84,8 @@ struct store_filter {
 	int64_t message_id;		/* 0: any */
 	int state;			/* enum recipient_state; -1: any */
 	char *sender, *recipient, *relay;
+	bool by_uid;
+	unsigned uid;			/* with by_uid: who gave it over a UNIX socket */
 	int64_t arrived_before;		/* Unix seconds; 0: any */
 };
 
@@ -173,7 +175,8 @@ struct store_totals {
 	int64_t oldest;			/* arrival of the oldest message; 0: none */
 };
 
-/* OK.  REFUSED: this request cannot be done, and alone bears the blame.  BROKEN: the
+/* Errors are of kind ERROR_SYSTEM where the disk is full, else ERROR_STORE.
+ * OK.  REFUSED: this request cannot be done, and alone bears the blame.  BROKEN: the
  * database is in trouble; nothing of the transaction counts. */
 enum store_result { STORE_OK, STORE_REFUSED, STORE_BROKEN };
 

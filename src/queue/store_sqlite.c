@@ -1,6 +1,7 @@
 /* store_sqlite.c - the queue in one SQLite file: opening, digests, transactions. */
 #include "queue/store_sqlite.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +16,23 @@
 
 /* --- results --- */
 
+/* A full disk is nobody's fault but the disk's: ERROR_SYSTEM.  A quota says so with EDQUOT. */
+static bool
+is_disk_full(struct sqlite_db *db, int code)
+{
+	int failure = sqlite3_system_errno(db->handle);
+
+	return (code & 0xff) == SQLITE_FULL ||
+	    ((code & 0xff) == SQLITE_IOERR && (failure == ENOSPC || failure == EDQUOT));
+}
+
 enum store_result
 sqlite_judge(struct sqlite_db *db, int code, const char *what, struct error *err)
 {
 	int kind = code & 0xff;
 
-	error_set(err, ERROR_STORE, "%s: %s: %s (%d)", db->path, what, sqlite3_errmsg(db->handle),
-	    code);
+	error_set(err, is_disk_full(db, code) ? ERROR_SYSTEM : ERROR_STORE, "%s: %s: %s (%d)",
+	    db->path, what, sqlite3_errmsg(db->handle), code);
 	if (kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG || kind == SQLITE_MISMATCH)
 		return STORE_REFUSED;
 	db->broken = true;
@@ -132,10 +143,13 @@ sqlite_digest_begin(struct sqlite_db *db, const struct envelope *envelope, int64
 	add_number(db, size);
 	add_number(db, envelope->arrived);
 	add_number(db, envelope->body_8bit | envelope->smtputf8 << 1 | (int)envelope->ret << 2 |
-	    (envelope->envid != NULL) << 4 | (header_id != NULL) << 5);
+	    (envelope->envid != NULL) << 4 | (header_id != NULL) << 5 |
+	    (envelope->uid != ENVELOPE_NO_UID) << 6);
 	add_words(db, address_text(&envelope->reverse_path, path));
 	add_words(db, envelope->envid);
 	add_words(db, header_id);
+	if (envelope->uid != ENVELOPE_NO_UID)
+		add_number(db, envelope->uid);
 }
 
 void

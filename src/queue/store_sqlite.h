@@ -94,7 +94,7 @@ enum store_result sqlite_apply(struct sqlite_db *db, const struct store_outcome 
     struct error *err);
 
 /* What the digest of a message covers before its content, and of a recipient in all.  What
- * came with schema 2 enters only where it is set: older digests stay valid. */
+ * came with a later schema enters only where it is set: older digests stay valid. */
 void sqlite_digest_begin(struct sqlite_db *db, const struct envelope *envelope, int64_t size,
     const char *header_id);
 void sqlite_digest_add(struct sqlite_db *db, const void *octets, size_t len);

@@ -49,6 +49,8 @@ matches_message(const struct store_filter *filter, const struct envelope *envelo
 		return false;
 	if (filter->arrived_before != 0 && envelope->arrived > filter->arrived_before)
 		return false;
+	if (filter->by_uid && filter->uid != envelope->uid)
+		return false;
 	return matches_address(filter->sender, &envelope->reverse_path);
 }
 

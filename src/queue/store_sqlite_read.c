@@ -149,6 +149,20 @@ sqlite_column_attempt(sqlite3_stmt *statement, int column, struct attempt *out)
 
 /* --- messages --- */
 
+/* NULL: nobody of this machine's users. */
+static bool
+column_uid(sqlite3_stmt *statement, int column, unsigned *out)
+{
+	int64_t uid;
+
+	if (sqlite3_column_type(statement, column) == SQLITE_NULL)
+		return true;
+	if (!sqlite_column_unsigned(statement, column, ENVELOPE_NO_UID - 1, &uid))
+		return false;
+	*out = (unsigned)uid;
+	return true;
+}
+
 /* What stands where an address does not bear reading: the row is shown, not hidden. */
 static const struct address unreadable = { .local = "(damaged)" };
 
@@ -175,6 +189,7 @@ sqlite_column_message(sqlite3_stmt *statement, int column, int64_t id, struct en
 	    &envelope->envid) && sound;
 	sound = column_kept(statement, column + 8, ENVELOPE_MESSAGE_ID_MAX, envelope,
 	    &envelope->message_id) && sound;
+	sound = column_uid(statement, column + 9, &envelope->uid) && sound;
 	envelope->body_8bit = body == 1;
 	envelope->size = size > 0 ? (uint64_t)size : 0;
 	envelope->smtputf8 = smtputf8 == 1;
@@ -221,8 +236,8 @@ read_pieces(struct sqlite_db *db, int64_t message_id, struct content *content, s
 	return result;
 }
 
-#define DIGEST	9		/* columns of SQL_MESSAGE */
-#define HEAD	10
+#define DIGEST	10		/* columns of SQL_MESSAGE */
+#define HEAD	11
 
 static enum store_result
 read_content(struct sqlite_db *db, sqlite3_stmt *statement, const struct envelope *envelope,

@@ -4,7 +4,7 @@
 
 #include "queue/store_sqlite.h"
 
-#define SCHEMA_VERSION	2
+#define SCHEMA_VERSION	3
 #define WAL_KEEP	"67108864"	/* octets that a large message may leave the log with */
 
 /* Stated once and asked back: a library built otherwise must not be found out by a loss.
@@ -49,6 +49,10 @@ static const struct { const char *set, *get, *value; } pragmas[] = {
 	"chosen_relay TEXT NOT NULL DEFAULT '' " NO_OR_ONE_LINE("chosen_relay", "32") separator \
 	"orcpt TEXT " NO_OR_ONE_LINE("orcpt", "500")
 
+/* Of schema 3: the user who gave the message over a UNIX socket. */
+#define MESSAGE_3 \
+	"uid INTEGER CHECK (uid BETWEEN 0 AND 4294967294)"
+
 /* What an attempt, and the end of a recipient, tell. */
 #define SAID \
 	" at INTEGER NOT NULL, reply_code INTEGER NOT NULL, enhanced TEXT NOT NULL," \
@@ -81,7 +85,7 @@ static const char schema[] =
     " reverse_path TEXT NOT NULL " ONE_LINE("reverse_path", "320") ","
     " body INTEGER NOT NULL CHECK (body IN (0, 1)), size INTEGER NOT NULL CHECK (size >= 0),"
     " arrived INTEGER NOT NULL, expires INTEGER NOT NULL, digest BLOB NOT NULL,"
-    " " MESSAGE_2(", ") ", head BLOB) STRICT;"
+    " " MESSAGE_2(", ") ", " MESSAGE_3 ", head BLOB) STRICT;"
     "CREATE TABLE recipient (message_id INTEGER NOT NULL REFERENCES message (id),"
     " id INTEGER NOT NULL CHECK (id > 0),"
     " forward_path TEXT NOT NULL " ONE_LINE("forward_path", "320") ","
@@ -96,15 +100,20 @@ static const char schema[] =
     " seq INTEGER NOT NULL, octets BLOB NOT NULL, PRIMARY KEY (message_id, seq)) STRICT;"
     TABLES_2
     "INSERT INTO totals VALUES (1, 0, 0, 0, 0, 0, 0, 0);"
-    "INSERT INTO meta VALUES ('schema', 2);";
+    "INSERT INTO meta VALUES ('schema', 3);";
 
 /* The mail stays where it is: in a large queue, to write it anew would take minutes and as
  * much room again.  In such a table the new columns stand behind `head`. */
-static const char from_1_to_2[] =
-    "ALTER TABLE message ADD COLUMN " MESSAGE_2("; ALTER TABLE message ADD COLUMN ") ";"
-    "ALTER TABLE recipient ADD COLUMN " RECIPIENT_2("; ALTER TABLE recipient ADD COLUMN ") ";"
-    TABLES_2
-    "UPDATE meta SET value = 2 WHERE name = 'schema';";
+#define FROM_1_TO_2 \
+	"ALTER TABLE message ADD COLUMN " MESSAGE_2("; ALTER TABLE message ADD COLUMN ") ";" \
+	"ALTER TABLE recipient ADD COLUMN " \
+	RECIPIENT_2("; ALTER TABLE recipient ADD COLUMN ") ";" TABLES_2
+#define FROM_2_TO_3 \
+	"ALTER TABLE message ADD COLUMN " MESSAGE_3 ";" \
+	"UPDATE meta SET value = 3 WHERE name = 'schema';"
+
+static const char from_1_to_3[] = FROM_1_TO_2 FROM_2_TO_3;
+static const char from_2_to_3[] = FROM_2_TO_3;
 
 bool
 sqlite_refuse(struct sqlite_db *db, int code, const char *what, struct error *err)
@@ -155,16 +164,23 @@ set_pragmas(struct sqlite_db *db, struct error *err)
 	return true;
 }
 
-/* All of it or, whatever happens on the way, nothing. */
+/* From that schema to the present one, 0 being none at all: all of it or, whatever happens on
+ * the way, nothing. */
 static bool
-change_tables(struct sqlite_db *db, bool make, const char *what, struct error *err)
+change_tables(struct sqlite_db *db, long version, struct error *err)
 {
 	int code = sqlite3_exec(db->handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+	char what[64] = "cannot make the tables";
 
-	if (code == SQLITE_OK && make)
+	if (version > 0)
+		sqlite3_snprintf(sizeof(what), what, "cannot bring it from schema %d to %d",
+		    (int)version, SCHEMA_VERSION);
+	if (code == SQLITE_OK && version == 0)
 		code = sqlite3_exec(db->handle, schema, NULL, NULL, NULL);
+	else if (code == SQLITE_OK && version == 1)
+		code = sqlite3_exec(db->handle, from_1_to_3, NULL, NULL, NULL);
 	else if (code == SQLITE_OK)
-		code = sqlite3_exec(db->handle, from_1_to_2, NULL, NULL, NULL);
+		code = sqlite3_exec(db->handle, from_2_to_3, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db->handle, "COMMIT", NULL, NULL, NULL);
 	return code == SQLITE_OK || sqlite_refuse(db, code, what, err);
@@ -175,17 +191,19 @@ check_schema(struct sqlite_db *db, struct error *err)
 {
 	char value[64];
 	int code = sqlite_ask(db, "SELECT count(*) FROM sqlite_schema", value, sizeof(value));
+	long version;
 
 	if (code != SQLITE_OK)
 		return sqlite_refuse(db, code, "cannot read it", err);
 	if (strcmp(value, "0") == 0)
-		return change_tables(db, true, "cannot make the tables", err);
+		return change_tables(db, 0, err);
 	code = sqlite_ask(db, "SELECT value FROM meta WHERE name = 'schema'", value, sizeof(value));
 	if (code != SQLITE_OK || value[0] == '\0')
 		return error_set(err, ERROR_STORE, "%s is not a queue of herald", db->path);
-	if (strcmp(value, "1") == 0)
-		return change_tables(db, false, "cannot bring it from schema 1 to 2", err);
-	if (strtol(value, NULL, 10) != SCHEMA_VERSION)
+	version = strtol(value, NULL, 10);
+	if (version == 1 || version == 2)
+		return change_tables(db, version, err);
+	if (version != SCHEMA_VERSION)
 		return error_set(err, ERROR_STORE, "%s is of another release (schema %s, this "
 		    "heraldd knows %d)", db->path, value, SCHEMA_VERSION);
 	return true;

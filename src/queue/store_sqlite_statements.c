@@ -4,7 +4,7 @@
 /* As sqlite_column_message(), _fate() and _attempt() read them. */
 #define MESSAGE(m) \
 	m "reverse_path, " m "body, " m "size, " m "arrived, " m "expires, " m "smtputf8, " \
-	m "ret, " m "envid, " m "header_id"
+	m "ret, " m "envid, " m "header_id, " m "uid"
 #define FATE(r) \
 	r "attempts, " r "next_attempt, " r "reply_code, " r "enhanced, " r "text, " r "relay, " \
 	r "last_at, " r "warned, " r "chosen_relay, " r "orcpt"
@@ -29,8 +29,8 @@ static const char *const sql[SQL_COUNT] = {
 	    " deferred = ?4, held = ?5, failed = ?6, parked = ?7 WHERE id = 1",
 	[SQL_OLDEST] = "SELECT arrived FROM message ORDER BY id LIMIT 1",
 	[SQL_ADD_MESSAGE] = "INSERT INTO message (id, reverse_path, body, size, arrived, expires,"
-	    " digest, smtputf8, ret, envid, header_id, head)"
-	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+	    " digest, smtputf8, ret, envid, header_id, uid, head)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
 	[SQL_SET_DIGEST] = "UPDATE message SET digest = ?2 WHERE id = ?1",
 	[SQL_ADD_CONTENT] = "INSERT INTO content (message_id, seq, octets) VALUES (?1, ?2, ?3)",
 	[SQL_ADD_RECIPIENT] = "INSERT INTO recipient (message_id, id, forward_path, notify, digest,"

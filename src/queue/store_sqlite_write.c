@@ -106,6 +106,10 @@ bind_message(sqlite3_stmt *statement, const struct envelope *envelope, int64_t s
 	sqlite3_bind_int64(statement, 9, envelope->ret);
 	sqlite_bind_words(statement, 10, envelope->envid);
 	sqlite_bind_words(statement, 11, header_id(envelope));
+	if (envelope->uid != ENVELOPE_NO_UID)
+		sqlite3_bind_int64(statement, 12, envelope->uid);
+	else
+		sqlite3_bind_null(statement, 12);
 }
 
 static enum store_result
@@ -122,11 +126,11 @@ add_message(struct sqlite_db *db, const struct envelope *envelope, const struct 
 		return STORE_REFUSED;
 	bind_message(statement, envelope, size, address_text(&envelope->reverse_path, path));
 	sqlite_digest_begin(db, envelope, size, header_id(envelope));
-	sqlite3_bind_null(statement, 12);
+	sqlite3_bind_null(statement, 13);
 	if (content_in_memory(content)) {
 		sqlite_digest_add(db, content_octets(content), (size_t)size);
 		sqlite_digest_end(db, digest);
-		sqlite_bind_octets(statement, 12, content_octets(content), (size_t)size);
+		sqlite_bind_octets(statement, 13, content_octets(content), (size_t)size);
 	}
 	sqlite_bind_octets(statement, 7, digest, sizeof(digest));
 	result = sqlite_run(db, SQL_ADD_MESSAGE, err);

@@ -18,6 +18,7 @@ struct submission_origin {
 	const char *client_address;	/* "192.0.2.1"; NULL for a UNIX socket: */
 	unsigned client_uid;		/* the uid of its other end */
 	const char *protocol;		/* "SMTP", "ESMTP" */
+	const char *auth;		/* "sasl_method=PLAIN, sasl_username=ann"; NULL: no AUTH */
 };
 
 /* What MAIL said besides the address.  The text is borrowed for the call. */
@@ -26,6 +27,10 @@ struct submission_mail {
 	enum envelope_ret ret;
 	const char *envid;		/* xtext, no NUL behind it; NULL: none */
 	size_t envid_len;
+	/* From a program of this machine: UNIX socket or loopback, no AUTH, no PROXY header that
+	 * names another client.  Only this is touched by `identity`. */
+	bool of_this_machine;
+	unsigned uid;			/* who gave it; ENVELOPE_NO_UID: not a UNIX socket */
 };
 /* MAIL was taken.  `config` is borrowed and outlives the submission. */
 struct submission *submission_begin(struct queue *queue, const struct config *config,

@@ -7,9 +7,19 @@
 #include "base/buf.h"
 #include "fuzz.h"
 
+/* Bits of the second octet: what the server offers, and how its owner answers. */
+enum {
+	OFFERS_STARTTLS = 1, OFFERS_AUTH = 2, AUTH_IN_CLEAR = 4, REQUIRE_AUTH = 8, BARE_NAMES = 16,
+	NORMALIZE = 32, IS_SECURE = 64,
+	TAKES_INJECTED = 128,		/* a careless owner: what is behind STARTTLS goes on */
+};
+
 struct session {
 	struct smtp_server *server;
 	struct buf output, taken;
+	struct buf content;		/* what is refused may have been handed on, or not */
+	bool is_late;			/* answers come when the input has returned */
+	bool asks_store, asks_auth, asks_tls, knows_user;
 	bool open, in_data, is_over;
 };
 
@@ -67,6 +77,7 @@ on_data(void *owner)
 
 	assert(session->open && !session->in_data);
 	session->in_data = true;
+	buf_clear(&session->content);
 	return status_reply(354, "", "go ahead");
 }
 
@@ -76,19 +87,67 @@ on_content(void *owner, const char *octets, size_t len)
 	struct session *session = owner;
 
 	assert(session->in_data && len > 0);
-	(void)octets;
+	buf_append(&session->content, octets, len);
+}
+
+static void
+answer(struct session *session)
+{
+	struct status queued = status_reply(250, "2.0.0", "queued");
+	struct status welcome = status_reply(235, "2.7.0", "welcome");
+	struct status wrong = status_reply(535, "5.7.8", "wrong");
+
+	if (session->asks_store) {
+		session->asks_store = false;
+		smtp_server_answer(session->server, &queued);
+	}
+	if (session->asks_auth) {
+		session->asks_auth = false;
+		smtp_server_auth_answer(session->server, session->knows_user ? &welcome : &wrong);
+	}
 }
 
 static void
 on_end(void *owner)
 {
 	struct session *session = owner;
-	struct status status = status_reply(250, "2.0.0", "queued");
+	const char *content = buf_octets(&session->content);
+	size_t len = session->content.len;
 
 	assert(session->in_data);
+	assert(len == 0 || (len >= 2 && memcmp(content + len - 2, "\r\n", 2) == 0));
 	session->open = session->in_data = false;
+	buf_append(&session->taken, content, len);
 	buf_append_text(&session->taken, "end\n");
-	smtp_server_answer(session->server, &status);
+	session->asks_store = true;
+	if (!session->is_late)
+		answer(session);
+}
+
+/* All that a name may have on its way into the log. */
+static void
+on_auth(void *owner, const char *username, const char *password)
+{
+	struct session *session = owner;
+
+	assert(!session->open && username[0] != '\0' && strlen(username) <= 255);
+	for (const char *at = username; *at != '\0'; at++)
+		assert((unsigned char)*at >= 0x20 && *at != 0x7f);
+	buf_appendf(&session->taken, "auth %s %s\n", username, password);
+	session->knows_user = username[0] == password[0];
+	session->asks_auth = true;
+	if (!session->is_late)
+		answer(session);
+}
+
+static void
+on_starttls(void *owner, bool more_input)
+{
+	struct session *session = owner;
+
+	(void)more_input;
+	assert(!session->open);
+	session->asks_tls = true;
 }
 
 static void
@@ -126,26 +185,69 @@ static const struct smtp_server_events events = {
 	.on_reset = on_reset,
 	.on_refused = on_refused,
 	.on_quit = on_quit,
+	.on_starttls = on_starttls,
+	.on_auth = on_auth,
 };
 
-/* At most `piece` octets more at a time, with what was left before. */
-static void
-run(struct session *session, const char *octets, size_t len, size_t piece)
+static struct smtp_server *
+new_server(struct session *session, unsigned bits)
 {
 	const struct smtp_server_settings settings = {
 		.hostname = "h.example", .max_message_size = 100, .max_recipients = 3,
-		.max_errors = 10,
+		.max_errors = 10, .offers_starttls = (bits & OFFERS_STARTTLS) != 0,
+		.offers_auth = (bits & OFFERS_AUTH) != 0 ? SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN : 0,
+		.auth_in_clear = (bits & AUTH_IN_CLEAR) != 0,
+		.require_auth = (bits & REQUIRE_AUTH) != 0,
+		.bare_names = (bits & BARE_NAMES) != 0, .normalize = (bits & NORMALIZE) != 0,
+		.is_secure = (bits & IS_SECURE) != 0,
 	};
+
+	return smtp_server_new(&settings, &events, session);
+}
+
+/* What the owner does between two inputs; false: nothing is to be done. */
+static bool
+settle(struct session *session, bool injected)
+{
+	const struct status status = status_reply(421, "4.7.0", "octets behind STARTTLS");
+
+	if (session->asks_store || session->asks_auth) {
+		assert(smtp_server_awaits_answer(session->server));
+		answer(session);
+		return true;
+	}
+	if (!session->asks_tls)
+		return false;
+	session->asks_tls = false;
+	if (injected)
+		smtp_server_close(session->server, &status);
+	else
+		smtp_server_secured(session->server);
+	return true;
+}
+
+/* At most `piece` octets more at a time, with what was left before. */
+static void
+run(struct session *session, unsigned bits, const char *octets, size_t len, size_t piece)
+{
 	size_t at = 0, offered = 0;
 
-	session->server = smtp_server_new(&settings, &events, session);
+	session->server = new_server(session, bits);
 	smtp_server_greet(session->server);
-	while (offered < len) {
-		offered = len - offered < piece ? len : offered + piece;
+	for (;;) {
 		at += smtp_server_input(session->server, octets + at, offered - at);
-		assert(offered - at <= SMTP_SERVER_LINE_MAX);
+		assert(at <= offered);
+		if (settle(session, at < len && (bits & TAKES_INJECTED) == 0))
+			continue;
+		assert(offered - at <= SMTP_SERVER_AUTH_MAX);
+		if (offered == len)
+			break;
+		offered = len - offered < piece ? len : offered + piece;
 	}
+	buf_appendf(&session->taken, "%s %s\n", smtp_server_protocol(session->server),
+	    smtp_server_username(session->server));
 	smtp_server_free(session->server);
+	buf_free(&session->content);
 }
 
 /* Replies are lines of at most 512 octets that begin with a code. */
@@ -166,14 +268,14 @@ check_replies(const struct buf *output)
 int
 LLVMFuzzerTestOneInput(const uint8_t *octets, size_t len)
 {
-	struct session whole = { 0 }, pieces = { 0 };
+	struct session whole = { 0 }, pieces = { .is_late = true };
 	size_t piece;
 
-	if (len == 0)
+	if (len < 2)
 		return 0;
 	piece = octets[0] % 16 + 1u;
-	run(&whole, (const char *)octets + 1, len - 1, SIZE_MAX);
-	run(&pieces, (const char *)octets + 1, len - 1, piece);
+	run(&whole, octets[1], (const char *)octets + 2, len - 2, SIZE_MAX);
+	run(&pieces, octets[1], (const char *)octets + 2, len - 2, piece);
 	check_replies(&whole.output);
 	assert(whole.is_over == pieces.is_over);
 	assert(whole.output.len == pieces.output.len);

@@ -96,6 +96,7 @@ class Hosts:
     def herald(self, starter, host="mx", **relay):
         body = (conf.block("queue", retry_min="1s", retry_max="2s")
                 + conf.block("submission", "local", listen=["unix:submit.sock"])
+                + conf.block("identity", local_names=[])    # else localhost would not be asked for
                 + conf.block("relay", "direct", host=[host], tls="none", connect_timeout="5s", **relay))
         one = starter.herald(body, default_relay="direct", prefix=self.world.prefix)
         return types.SimpleNamespace(herald=one, endpoint=os.path.join(one.runtime, "submit.sock"))

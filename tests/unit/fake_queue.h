@@ -3,6 +3,7 @@
 #define HERALD_TESTS_FAKE_QUEUE_H
 
 #include "base/error.h"
+#include "base/memory_budget.h"
 #include "mail/envelope.h"
 #include "queue/content.h"
 #include "queue/queue.h"
@@ -16,6 +17,7 @@
 struct queue {
 	unsigned ids, submits, forgets;
 	bool is_full;
+	struct memory_budget memory;
 	struct envelope *envelope;	/* of the submit that waits for its answer */
 	struct content *content;
 	queue_submitted *done;
@@ -35,6 +37,27 @@ queue_has_room(struct queue *queue, uint64_t size, struct status *why)
 	if (queue->is_full)
 		*why = status_reply(452, "4.3.1", "disk full");
 	return !queue->is_full;
+}
+
+bool
+queue_has_memory(const struct queue *queue, struct status *why)
+{
+	if (queue->is_full)
+		*why = status_reply(452, "4.3.1", "insufficient memory");
+	return !queue->is_full;
+}
+
+struct memory_budget *
+queue_memory(struct queue *queue)
+{
+	return &queue->memory;
+}
+
+struct status
+queue_refusal(const struct error *err)
+{
+	return err->kind == ERROR_SYSTEM ? status_reply(452, "4.3.1", "disk full") :
+	    status_reply(451, "4.3.0", "cannot store the message, try again later");
 }
 
 void

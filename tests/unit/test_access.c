@@ -1,8 +1,10 @@
 /* test_access.c - who may relay, and the counts of sessions. */
 #include "intake/access.h"
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "conf/config.h"
+#include "intake/guesses.h"
 #include "net/endpoint.h"
 #include "net/network.h"
 
@@ -191,6 +193,102 @@ test_unix_sockets_apart(void **state)
 	access_free(access);
 }
 
+/* A proxy's connection is one of all until its client is known, and then the client's. */
+static void
+test_not_known_yet(void **state)
+{
+	struct submission_config section = {
+		.name = "local", .max_connections = 2, .max_connections_per_client = 1
+	};
+	struct access *access = access_new();
+
+	(void)state;
+	assert_int_equal(enter(access, &section, ""), ACCESS_OK);
+	assert_int_equal(enter(access, &section, ""), ACCESS_OK);
+	assert_int_equal(enter(access, &section, ""), ACCESS_FULL);
+	leave(access, "local", "");
+	assert_int_equal(enter(access, &section, "192.0.2.1"), ACCESS_OK);
+	leave(access, "local", "");
+	assert_int_equal(enter(access, &section, "192.0.2.1"), ACCESS_CLIENT_FULL);
+	leave(access, "local", "192.0.2.1");
+	assert_int_equal(enter(access, &section, "192.0.2.1"), ACCESS_OK);
+	access_free(access);
+}
+
+static void
+test_stress(void **state)
+{
+	struct submission_config section = {
+		.name = "local", .max_connections = 10, .max_connections_per_client = 10
+	};
+	struct access_client client = client_of("192.0.2.1"), local = client_of("uid 0");
+	struct access *access = access_new();
+
+	(void)state;
+	for (unsigned i = 0; i < 7; i++)
+		assert_int_equal(enter(access, &section, client.key), ACCESS_OK);
+	assert_false(access_is_stressed(access, &section, &client));
+	assert_int_equal(enter(access, &section, client.key), ACCESS_OK);
+	assert_true(access_is_stressed(access, &section, &client));
+	assert_false(access_is_stressed(access, &section, &local));
+	leave(access, "local", client.key);
+	assert_false(access_is_stressed(access, &section, &client));
+	access_free(access);
+}
+
+/* Ten wrong passwords, then one in a minute; right ones of others are not touched. */
+static void
+test_guesses(void **state)
+{
+	const int64_t start = INT64_C(1700000000000000), minute = INT64_C(60000000);
+	struct guesses *guesses = guesses_new();
+
+	(void)state;
+	clock_set(start);
+	for (unsigned i = 0; i < GUESSES_FREE; i++) {
+		assert_true(guesses_may(guesses, "192.0.2.1"));
+		guesses_refused(guesses, "192.0.2.1");
+	}
+	assert_false(guesses_may(guesses, "192.0.2.1"));
+	assert_true(guesses_may(guesses, "192.0.2.2"));
+	clock_set(start + minute - 1);
+	assert_false(guesses_may(guesses, "192.0.2.1"));
+	clock_set(start + minute);
+	assert_true(guesses_may(guesses, "192.0.2.1"));
+	guesses_refused(guesses, "192.0.2.1");
+	assert_false(guesses_may(guesses, "192.0.2.1"));
+	/* All is forgotten in the end, and the entry goes with the next guess of another. */
+	clock_set(start + 11 * minute);
+	guesses_refused(guesses, "192.0.2.3");
+	assert_int_equal(guesses_count(guesses), 1);
+	guesses_free(guesses);
+	guesses_free(NULL);
+	clock_set(-1);
+}
+
+static void
+test_guessers_are_bounded(void **state)
+{
+	struct guesses *guesses = guesses_new();
+	char client[ACCESS_KEY_MAX];
+
+	(void)state;
+	clock_set(INT64_C(1700000000000000));
+	for (unsigned i = 0; i < GUESSES_FREE; i++)
+		guesses_refused(guesses, "192.0.2.1");
+	for (unsigned i = 0; i < GUESSES_CLIENTS - 1; i++) {
+		snprintf(client, sizeof(client), "198.51.%u.%u", i / 256, i % 256);
+		guesses_refused(guesses, client);
+	}
+	assert_int_equal(guesses_count(guesses), GUESSES_CLIENTS);
+	assert_false(guesses_may(guesses, "192.0.2.1"));
+	guesses_refused(guesses, "203.0.113.1");
+	assert_int_equal(guesses_count(guesses), GUESSES_CLIENTS);
+	assert_true(guesses_may(guesses, "192.0.2.1"));
+	guesses_free(guesses);
+	clock_set(-1);
+}
+
 int
 main(void)
 {
@@ -200,6 +298,10 @@ main(void)
 		cmocka_unit_test(test_blocks_apart),
 		cmocka_unit_test(test_who_is_one_client),
 		cmocka_unit_test(test_unix_sockets_apart),
+		cmocka_unit_test(test_not_known_yet),
+		cmocka_unit_test(test_stress),
+		cmocka_unit_test(test_guesses),
+		cmocka_unit_test(test_guessers_are_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,9 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "conf/config.h"
+#include "mail/aliases.h"
 #include "mail/envelope.h"
+#include "mail/identity.h"
 #include "net/loop.h"
 #include "queue/content.h"
 #include "queue/queue.h"
@@ -467,6 +469,48 @@ test_destroyed_while_gathering(void **state)
 	assert_int_equal(fixture->queue.ends[70], OPEN);
 }
 
+/* What is for a name of this machine goes to who reads its mail, a digest too. */
+static void
+test_local_sender(void **state)
+{
+	static const char file[] = "root: admin@example.org\nops: root, bob@example.com\n";
+	struct identity identity = { .hostname = "web1.example.org",
+		.domain = "web1.example.org" };
+	struct config local = config;
+	struct fixture *fixture = *state;
+	const struct envelope *report;
+	struct error err;
+	struct aliases *aliases;
+
+	identity.aliases = aliases = aliases_parse("file", file, sizeof(file) - 1,
+	    identity_is_local_name, &identity, &err);
+	assert_non_null(aliases);
+	local.identity.rules = &identity;
+	bounce_service.commit(fixture->bounce, fixture->bounce, &local);
+	fail_one(fixture, "ops@web1.example.org");
+	report = fixture->queue.report;
+	assert_int_equal(report->recipient_count, 2);
+	assert_string_equal(report->recipients[0].forward_path.local, "admin");
+	assert_string_equal(report->recipients[1].forward_path.local, "bob");
+	assert_non_null(strstr(fixture->queue.text, "\r\nTo: <admin@example.org>\r\n"));
+	assert_null(strstr(fixture->queue.text, "ops@"));
+	fail_one(fixture, "postmaster");
+	assert_string_equal(fixture->queue.report->recipients[0].forward_path.domain,
+	    "web1.example.org");
+	for (unsigned i = 0; i < 61; i++)
+		fail_one(fixture, "root@web1.example.org");
+	clock_set((NOW + 3600) * 1000000LL);
+	fail_one(fixture, "root@web1.example.org");
+	fail_one(fixture, "root@web1.example.org");
+	bounce_service.drain(fixture->bounce);
+	report = fixture->queue.report;
+	assert_non_null(strstr(fixture->queue.text, "\r\nTo: <admin@example.org>\r\n"));
+	assert_int_equal(report->recipient_count, 1);
+	assert_string_equal(report->recipients[0].forward_path.local, "admin");
+	bounce_service.commit(fixture->bounce, fixture->bounce, &config);
+	aliases_free(aliases);
+}
+
 int
 main(void)
 {
@@ -476,6 +520,7 @@ main(void)
 		TEST(test_null_sender), TEST(test_storm_and_digest), TEST(test_digest_by_time),
 		TEST(test_digest_at_drain), TEST(test_digest_size), TEST(test_storm_of_warnings),
 		TEST(test_destroyed_while_gathering), TEST(test_no_room_for_a_report),
+		TEST(test_local_sender),
 	};
 #undef TEST
 

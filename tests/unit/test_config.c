@@ -234,6 +234,7 @@ defaults_are_those_of_the_manual(void **state)
 	assert_int_equal(quotes->rate_seconds, 1);
 	assert_int_equal(quotes->burst, 10);
 	assert_int_equal(config->queue.max_message_size, 35 * 1024 * 1024);
+	assert_int_equal(config->queue.max_memory, 128 * 1024 * 1024);
 	assert_int_equal(config->queue.retry_min, 300);
 	assert_int_equal(config->queue.retry_max, 4 * 3600);
 	assert_int_equal(config->queue.lifetime, 5 * 86400);

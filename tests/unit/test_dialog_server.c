@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "dialog.h"
+#include "proto/sasl_server.h"
 
 #include <dirent.h>
 #include <setjmp.h>
@@ -19,11 +20,14 @@
 /*
  * What the owner of these tests says.  MAIL: "full@..." gets 452, else 250.  RCPT: the domain
  * refused.example gets 554, later.example 450.  DATA: sender "nodata@..." gets 451.  End of
- * data: sender "lost@..." gets 451, "slow@..." no answer before "= answer".
+ * data: sender "lost@..." gets 451, "slow@..." no answer before "= answer".  AUTH: the password
+ * of everybody is "secret", else 535; "later" gets 454, "slow" no answer before "= answer".
  *
  * "=" lines: "set NAME [VALUE]" before all else; "message <from> <to>... CONTENT" taken with
  * 250, behind each address what came with it: 8bit utf8 full hdrs envid=, notify=BITS orcpt=;
- * "reset"; "quit"; "answer".  Messages, resets and quits must all be told, in order.
+ * "reset"; "quit"; "auth USERNAME PASSWORD" is asked; "starttls" is to begin; "injected": octets
+ * came behind STARTTLS, and the owner closes.  All these must be told, in order.  What the
+ * owner does: "answer", which may be late; "secured": the handshake is done.
  */
 struct run {
 	struct smtp_server *server;
@@ -32,6 +36,9 @@ struct run {
 	struct buf recipients;
 	struct address reverse_path;
 	unsigned messages;
+	char username[SASL_USERNAME_MAX + 1];
+	bool has_password;		/* the right one, of whom is asked about now */
+	bool asks_auth, starts_tls;
 };
 
 static void
@@ -103,11 +110,30 @@ on_content(void *owner, const char *octets, size_t len)
 }
 
 static void
+answer_auth(struct run *run)
+{
+	struct status status = status_reply(535, "5.7.8", "wrong");
+
+	if (strcmp(run->username, "later") == 0)
+		status = status_reply(454, "4.7.0", "later");
+	else if (run->has_password)
+		status = status_reply(235, "2.7.0", "welcome");
+	run->asks_auth = false;
+	smtp_server_auth_answer(run->server, &status);
+	assert_string_equal(smtp_server_username(run->server),
+	    status.reply_code == 235 ? run->username : "");
+}
+
+static void
 answer(struct run *run)
 {
 	char text[ADDRESS_TEXT_MAX + 1];
 	struct status status;
 
+	if (run->asks_auth) {
+		answer_auth(run);
+		return;
+	}
 	if (sender_is(run, "lost")) {
 		status = status_reply(451, "4.3.0", "not stored");
 		smtp_server_answer(run->server, &status);
@@ -142,6 +168,30 @@ on_refused(void *owner, const struct smtp_refusal *refusal)
 	(void)owner;
 	assert_true(status_class(refusal->status) != STATUS_SUCCESS);
 	assert_non_null(refusal->verb);
+	assert_null(strstr(refusal->status->text, "secret"));
+}
+
+static void
+on_starttls(void *owner, bool more_input)
+{
+	struct run *run = owner;
+
+	(void)more_input;
+	run->starts_tls = true;
+}
+
+static void
+on_auth(void *owner, const char *username, const char *password)
+{
+	struct run *run = owner;
+
+	buf_appendf(&run->events, "auth %s %s\n", username, password);
+	text_copy(run->username, sizeof(run->username), username);
+	run->has_password = strcmp(password, "secret") == 0;
+	run->asks_auth = true;
+	assert_string_equal(smtp_server_username(run->server), "");
+	if (strcmp(username, "slow") != 0)
+		answer_auth(run);
 }
 
 static void
@@ -162,6 +212,8 @@ static const struct smtp_server_events events = {
 	.on_reset = on_reset,
 	.on_refused = on_refused,
 	.on_quit = on_quit,
+	.on_starttls = on_starttls,
+	.on_auth = on_auth,
 };
 
 static bool
@@ -176,6 +228,18 @@ read_setting(struct smtp_server_settings *settings, const struct dialog_line *li
 	sscanf(line->octets + sizeof(word) - 1, "%31s %llu", name, &value);
 	if (strcmp(name, "normalize") == 0)
 		settings->normalize = true;
+	else if (strcmp(name, "bare_names") == 0)
+		settings->bare_names = true;
+	else if (strcmp(name, "starttls") == 0)
+		settings->offers_starttls = true;
+	else if (strcmp(name, "secure") == 0)
+		settings->is_secure = true;
+	else if (strcmp(name, "auth") == 0)
+		settings->offers_auth = (unsigned)value;
+	else if (strcmp(name, "auth_in_clear") == 0)
+		settings->auth_in_clear = true;
+	else if (strcmp(name, "require_auth") == 0)
+		settings->require_auth = true;
 	else if (strcmp(name, "max_message_size") == 0)
 		settings->max_message_size = value;
 	else if (strcmp(name, "max_recipients") == 0)
@@ -214,13 +278,13 @@ end(struct run *run)
 
 /* The first octets of `got` must be those of the line (and a newline, for events). */
 static void
-expect(const char *path, const struct dialog_line *line, struct buf *got, bool is_event)
+expect(const char *path, const struct dialog_line *line, struct buf *got, bool ends_in_lf)
 {
-	size_t len = line->len + (is_event ? 1 : 0);
+	size_t len = line->len + (ends_in_lf ? 1 : 0);
 	char seen[600];
 
 	if (got->len >= len && memcmp(buf_octets(got), line->octets, line->len) == 0 &&
-	    (!is_event || buf_octets(got)[line->len] == '\n')) {
+	    (!ends_in_lf || buf_octets(got)[line->len] == '\n')) {
 		buf_consume(got, len);
 		return;
 	}
@@ -239,16 +303,39 @@ expect_nothing(const char *path, unsigned number, const struct buf *got)
 }
 
 static bool
-is_answer(const struct dialog_line *line)
+is_act(const struct dialog_line *line, const char *act)
 {
-	return line->side == '=' && strcmp(line->octets, "answer") == 0;
+	return line->side == '=' && strcmp(line->octets, act) == 0;
 }
 
-/* Feeds what is pending; the engine may leave the start of a line, or wait for its answer. */
+static bool
+is_event(const struct dialog_line *line)
+{
+	return line->side == '=' && !is_act(line, "answer") && !is_act(line, "secured") &&
+	    !text_has_prefix(line->octets, "set ");
+}
+
+/* As an owner must: whatever came in clear behind the 220, nobody will know from whom. */
 static void
-feed(struct run *run, struct buf *pending)
+begin_tls(struct run *run, bool more)
+{
+	const struct status status = status_reply(421, "4.7.0", "octets behind STARTTLS");
+
+	if (!run->starts_tls)
+		return;
+	run->starts_tls = false;
+	buf_append_text(&run->events, more ? "injected\n" : "starttls\n");
+	if (more)
+		smtp_server_close(run->server, &status);
+}
+
+/* Feeds what is pending; the engine may leave the start of a line, or wait for its answer.
+ * more: other octets will follow without a pause. */
+static void
+feed(struct run *run, struct buf *pending, bool more)
 {
 	buf_consume(pending, smtp_server_input(run->server, buf_octets(pending), pending->len));
+	begin_tls(run, more || pending->len > 0);
 }
 
 static void
@@ -268,12 +355,14 @@ play_by_line(const char *path, const struct dialog *dialog)
 		} else if (line->side == 'C') {
 			expect_nothing(path, last, &run.output);
 			buf_append(&pending, line->octets, line->len);
-			feed(&run, &pending);
-		} else if (is_answer(line)) {
+			feed(&run, &pending, false);
+		} else if (is_act(line, "answer")) {
 			assert_true(smtp_server_awaits_answer(run.server));
 			answer(&run);
-			feed(&run, &pending);
-		} else if (!text_has_prefix(line->octets, "set ")) {
+			feed(&run, &pending, false);
+		} else if (is_act(line, "secured")) {
+			smtp_server_secured(run.server);
+		} else if (is_event(line)) {
 			expect(path, line, &run.events, true);
 		}
 	}
@@ -283,7 +372,25 @@ play_by_line(const char *path, const struct dialog *dialog)
 	end(&run);
 }
 
-/* All that the client says, `step` octets at a time: the same must come of it. */
+/* The stream so far, `step` octets at a time. */
+static void
+feed_stream(struct run *run, struct buf *stream, struct buf *pending, size_t step)
+{
+	while (stream->len > 0) {
+		size_t some = step < stream->len ? step : stream->len;
+
+		buf_append(pending, buf_octets(stream), some);
+		buf_consume(stream, some);
+		feed(run, pending, stream->len > 0);
+		while (smtp_server_awaits_answer(run->server)) {
+			answer(run);
+			feed(run, pending, stream->len > 0);
+		}
+	}
+}
+
+/* All that the client says before and behind a handshake, `step` octets at a time: the same
+ * must come of it. */
 static void
 play_stream(const char *path, const struct dialog *dialog, size_t step)
 {
@@ -291,27 +398,21 @@ play_stream(const char *path, const struct dialog *dialog, size_t step)
 	struct run run;
 
 	begin(&run, dialog);
-	for (size_t i = 0; i < dialog->count; i++)
-		if (dialog->lines[i].side == 'C')
+	for (size_t i = 0; i < dialog->count; i++) {
+		if (dialog->lines[i].side == 'C') {
 			buf_append(&stream, dialog->lines[i].octets, dialog->lines[i].len);
-	while (stream.len > 0) {
-		size_t some = step < stream.len ? step : stream.len;
-
-		buf_append(&pending, buf_octets(&stream), some);
-		buf_consume(&stream, some);
-		feed(&run, &pending);
-		while (smtp_server_awaits_answer(run.server)) {
-			answer(&run);
-			feed(&run, &pending);
+		} else if (is_act(&dialog->lines[i], "secured")) {
+			feed_stream(&run, &stream, &pending, step);
+			smtp_server_secured(run.server);
 		}
 	}
+	feed_stream(&run, &stream, &pending, step);
 	for (size_t i = 0; i < dialog->count; i++) {
 		const struct dialog_line *line = &dialog->lines[i];
 
 		if (line->side == 'S')
 			expect(path, line, &run.output, false);
-		else if (line->side == '=' && !is_answer(line) &&
-		    !text_has_prefix(line->octets, "set "))
+		else if (is_event(line))
 			expect(path, line, &run.events, true);
 	}
 	expect_nothing(path, 0, &run.output);

@@ -9,6 +9,7 @@
 #include "net/loop.h"
 #include "net/socket.h"
 
+#include <crypt.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,7 +30,7 @@
 #define GREETING	"220 web1.example.org ESMTP herald\r\n"
 #define EHLO_REPLY	"250-web1.example.org\r\n250-PIPELINING\r\n250-SIZE 1000\r\n" \
 			"250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n" \
-			"250 ENHANCEDSTATUSCODES\r\n"
+			"250-CHUNKING\r\n250 ENHANCEDSTATUSCODES\r\n"
 #define DATA_REPLY	"354 End data with <CR><LF>.<CR><LF>\r\n"
 #define ENVELOPE	"EHLO a\r\nMAIL FROM:<ann@example.org>\r\n" \
 			"RCPT TO:<bob@example.net>\r\nDATA\r\n"
@@ -54,7 +56,7 @@ struct fixture {
 	struct intake *intake;
 	struct config config;
 	struct submission_config section;
-	char directory[64], path[80];
+	char directory[64], path[80], users[80];
 };
 
 static void
@@ -570,6 +572,81 @@ test_destroyed_with_sessions(void **state)
 	close(waiting);
 }
 
+/* Takes the users anew: ann has the password "secret". */
+static void
+offer_auth(struct fixture *fixture)
+{
+	struct crypt_data data = { .initialized = 0 };
+	FILE *file;
+
+	snprintf(fixture->users, sizeof(fixture->users), "%s/users", fixture->directory);
+	file = fopen(fixture->users, "w");
+	assert_non_null(file);
+	fprintf(file, "ann:%s\n", crypt_r("secret", "$y$j75$saltsaltsaltsalt$", &data));
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(chmod(fixture->users, 0600), 0);
+	fixture->section.users = fixture->users;
+	apply(fixture, &fixture->config);
+	unlink(fixture->users);
+}
+
+#define AUTH_REPLY	"250-web1.example.org\r\n250-PIPELINING\r\n250-SIZE 1000\r\n" \
+			"250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n" \
+			"250-CHUNKING\r\n250-AUTH PLAIN LOGIN\r\n" \
+			"250 ENHANCEDSTATUSCODES\r\n"
+#define AUTH_RIGHT	"AUTH PLAIN AGFubgBzZWNyZXQ=\r\n"
+#define AUTH_WRONG	"AUTH PLAIN AGFubgBzZWNyZVQ=\r\n"
+
+/* While the password is compared nothing is said, and what was sent behind waits. */
+static void
+test_auth(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd;
+
+	offer_auth(fixture);
+	fd = dial(fixture);
+	say(fixture, fd, "EHLO a\r\n");
+	hear(fd, GREETING AUTH_REPLY);
+	say(fixture, fd, AUTH_WRONG "NOOP\r\n");
+	while (recv(fd, &(char){ 0 }, 1, MSG_PEEK) != 1)
+		loop_turn(fixture->loop, 1000);
+	turns(fixture);
+	hear(fd, "535 5.7.8 user or password is wrong\r\n250 2.0.0 Ok\r\n");
+	say(fixture, fd, AUTH_RIGHT);
+	while (recv(fd, &(char){ 0 }, 1, MSG_PEEK) != 1)
+		loop_turn(fixture->loop, 1000);
+	hear(fd, "235 2.7.0 authenticated\r\n");
+	/* Whoever has authenticated is no program of this machine: its bare names are nobody's. */
+	say(fixture, fd, "MAIL FROM:<root>\r\nMAIL FROM:<>\r\nRCPT TO:<root>\r\n"
+	    "RCPT TO:<Postmaster>\r\n");
+	hear(fd, "501 5.1.7 the address needs a domain\r\n250 2.1.0 Ok\r\n"
+	    "501 5.1.3 the address needs a domain\r\n250 2.1.5 Ok\r\n");
+	close(fd);
+}
+
+/* One is compared and the others wait when the clients go, and the service after them. */
+static void
+test_client_gone_while_comparing(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd[3];
+
+	offer_auth(fixture);
+	for (size_t i = 0; i < 3; i++) {
+		fd[i] = dial(fixture);
+		say(fixture, fd[i], "EHLO a\r\n" AUTH_RIGHT);
+	}
+	close(fd[0]);
+	shutdown(fd[1], SHUT_RDWR);
+	turns(fixture);
+	assert_true(intake_service.drain(fixture->intake));
+	intake_service.destroy(fixture->intake);
+	fixture->intake = NULL;
+	close(fd[1]);
+	close(fd[2]);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -594,6 +671,8 @@ main(void)
 		TEST(test_slow_reader),
 		TEST(test_status),
 		TEST(test_destroyed_with_sessions),
+		TEST(test_auth),
+		TEST(test_client_gone_while_comparing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

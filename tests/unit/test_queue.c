@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/map.h"
+#include "base/memory_budget.h"
 #include "queue_fixture.h"
 
 /* --- tests --- */
@@ -307,6 +308,54 @@ test_has_room(void **state)
 	assert_int_equal(why.reply_code, 452);
 	assert_string_equal(status_dsn(&why, (char[STATUS_DSN_MAX]){ 0 }), "4.3.1");
 	queue_service.abandon(queue, queue_service.prepare(queue, &config, NULL));
+}
+
+/* Nine tenths of max_memory: no more mail is begun; all of it: nor does what was begun grow.
+ * What the queue keeps for the relay is no more than its share. */
+static void
+test_has_memory(void **state)
+{
+	struct memory_budget *memory = queue_memory(queue);
+	struct status why;
+	uint64_t used;
+
+	(void)state;
+	config.queue.max_memory = 8 << 20;
+	queue_service.commit(queue, queue_service.prepare(queue, &config, NULL), &config);
+	assert_int_equal(memory->limit, 8 << 20);
+	for (int i = 0; i < 200; i++)
+		submit(1, 60000);
+	AWAIT(submitted == 200);
+	used = memory->used;
+	assert_in_range(used, 1 << 20, 6 << 20);
+	assert_true(queue_has_room(queue, 0, &why));
+	memory->used = (8 << 20) - (8 << 20) / 10;
+	assert_false(queue_has_room(queue, 0, &why));
+	assert_int_equal(why.reply_code, 452);
+	assert_string_equal(status_dsn(&why, (char[STATUS_DSN_MAX]){ 0 }), "4.3.1");
+	assert_true(queue_has_memory(queue, &why));
+	memory->used = 8 << 20;
+	assert_false(queue_has_memory(queue, &why));
+	assert_int_equal(why.reply_code, 452);
+	memory->used = used;
+	assert_true(queue_has_room(queue, 0, &why));
+	for (size_t done = 0; done < 200; done++) {
+		AWAIT(batch_count > done);
+		(void)answer(done, 0, 250, "2.0.0");
+	}
+	AWAIT(counts().messages == 0);
+	assert_true(memory->used < 65536);
+}
+
+static void
+test_refusals(void **state)
+{
+	struct error err = { .kind = ERROR_SYSTEM };
+
+	(void)state;
+	assert_int_equal(queue_refusal(&err).reply_code, 452);
+	err.kind = ERROR_STORE;
+	assert_int_equal(queue_refusal(&err).reply_code, 451);
 }
 
 static void
@@ -709,6 +758,8 @@ main(void)
 		TEST(test_forgotten_client),
 		TEST(test_more_than_memory),
 		TEST(test_has_room),
+		TEST(test_has_memory),
+		TEST(test_refusals),
 		TEST(test_trouble),
 		TEST(test_refused_claim),
 		TEST(test_refused_outcome),

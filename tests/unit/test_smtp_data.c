@@ -8,22 +8,24 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#define LENGTH_MAX 9		/* RULES E27: 2,441,406 strings */
-#define EXPANDED_MAX (4 * LENGTH_MAX + 8)
+#include "every_string.h"
 
-static const char alphabet[] = { '\r', '\n', '.', 'x', '\0' };
+#define LENGTH_MAX 9		/* RULES E27: 2,441,406 strings */
+/* HERALD_TEST_RANDOM overrides it: 10^7 in a long run, RULES E28. */
+#define RANDOM_COUNT	100000
+#define RANDOM_MAX	300		/* octets */
+#define EXPANDED_MAX	(4 * RANDOM_MAX + 8)
 
 /* What a decoding came to; the reference and the decoder fill the same. */
 struct outcome {
-	char content[EXPANDED_MAX];
+	char *content;			/* EXPANDED_MAX octets */
 	size_t len, used;
 	bool end, bare, nul;
 };
-
-static unsigned long long strings;
 
 /* --- the reference: looks at the whole string, keeps no state --- */
 
@@ -53,7 +55,7 @@ has_bare(const char *in, size_t len, bool finished, char which)
 static void
 put(struct outcome *out, const char *octets, size_t len)
 {
-	assert_true(out->len + len <= sizeof(out->content));
+	assert_true(out->len + len <= EXPANDED_MAX);
 	memcpy(out->content + out->len, octets, len);
 	out->len += len;
 }
@@ -64,7 +66,7 @@ reference_decode(struct outcome *out, const char *in, size_t len, bool normalize
 	const char *end;
 	size_t body = len;
 
-	memset(out, 0, sizeof(*out));
+	*out = (struct outcome){ .content = out->content };
 	if (len >= 3 && memcmp(in, ".\r\n", 3) == 0) {
 		out->end = true;
 		body = 0;
@@ -132,7 +134,8 @@ check(const struct outcome *expected, const struct outcome *got, const char *in,
 static void
 check_decoder(const char *in, size_t len, bool normalize)
 {
-	struct outcome expected, got = { .len = 0 };
+	char expected_content[EXPANDED_MAX], content[EXPANDED_MAX];
+	struct outcome expected = { .content = expected_content }, got = { .content = content };
 	struct smtp_decoder decoder = { .normalize = normalize };
 
 	reference_decode(&expected, in, len, normalize);
@@ -140,7 +143,7 @@ check_decoder(const char *in, size_t len, bool normalize)
 		feed(&got, &decoder, in + i, 1);
 	check(&expected, &got, in, len, "octet by octet", 0);
 	for (size_t split = 0; split < (len > 0 ? len : 1); split++) {
-		got = (struct outcome){ .len = 0 };
+		got = (struct outcome){ .content = content };
 		decoder = (struct smtp_decoder){ .normalize = normalize };
 		feed(&got, &decoder, in, split);
 		feed(&got, &decoder, in + split, len - split);
@@ -233,32 +236,6 @@ check_encoder(struct buf *wire, const char *in, size_t len, size_t split)
 /* --- every string --- */
 
 static void
-for_every_string(size_t length_max, void (*each)(void *arg, const char *in, size_t len), void *arg)
-{
-	size_t digits[LENGTH_MAX] = { 0 };
-	char in[LENGTH_MAX];
-
-	for (size_t len = 0; len <= length_max; len++) {
-		size_t place = 0;
-
-		memset(digits, 0, sizeof(digits));
-		memset(in, alphabet[0], sizeof(in));
-		while (place < len || len == 0) {
-			each(arg, in, len);
-			strings++;
-			for (place = 0; place < len; place++) {
-				digits[place] = (digits[place] + 1) % sizeof(alphabet);
-				in[place] = alphabet[digits[place]];
-				if (digits[place] != 0)
-					break;
-			}
-			if (len == 0)
-				break;
-		}
-	}
-}
-
-static void
 decode_one(void *arg, const char *in, size_t len)
 {
 	(void)arg;
@@ -284,19 +261,16 @@ static void
 test_every_string_rejecting(void **state)
 {
 	(void)state;
-	strings = 0;
-	for_every_string(LENGTH_MAX, decode_one, NULL);
-	print_message("%llu strings, whole, octet by octet and split at every place\n", strings);
-	assert_int_equal(strings, 2441406);
+	assert_int_equal(for_every_string(decode_one, NULL), EVERY_STRING_COUNT);
+	print_message("%d strings, whole, octet by octet and split at every place\n",
+	    EVERY_STRING_COUNT);
 }
 
 static void
 test_every_string_normalizing(void **state)
 {
 	(void)state;
-	strings = 0;
-	for_every_string(LENGTH_MAX, normalize_one, NULL);
-	assert_int_equal(strings, 2441406);
+	assert_int_equal(for_every_string(normalize_one, NULL), EVERY_STRING_COUNT);
 }
 
 static void
@@ -305,9 +279,87 @@ test_every_string_outbound(void **state)
 	struct buf wire = { .octets = NULL };
 
 	(void)state;
-	strings = 0;
-	for_every_string(LENGTH_MAX, encode_one, &wire);
-	assert_int_equal(strings, 2441406);
+	assert_int_equal(for_every_string(encode_one, &wire), EVERY_STRING_COUNT);
+	buf_free(&wire);
+}
+
+/* --- longer strings, at random, in pieces --- */
+
+static uint64_t random_state;
+
+static size_t
+any_below(size_t bound)
+{
+	/* xorshift64: the same sequence everywhere. */
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (size_t)(random_state % bound);
+}
+
+/* Mostly what matters at the end of lines, in runs; some of any octet. */
+static size_t
+any_string(char *in)
+{
+	static const char *const runs[] = {
+		"\r\n", "\r\n", "\r\n.", "\r\n..", "xxxxxxxxx", ".", "\n", "\r", "x",
+	};
+	size_t len = 0, wanted = any_below(RANDOM_MAX - 16);
+	bool clean = any_below(2) == 0;
+
+	while (len < wanted) {
+		size_t which = any_below(sizeof(runs) / sizeof(runs[0]) + 1);
+
+		if (clean && which > 5)
+			which = 4;
+		if (which == sizeof(runs) / sizeof(runs[0])) {
+			in[len++] = (char)any_below(256);
+			continue;
+		}
+		memcpy(in + len, runs[which], strlen(runs[which]));
+		len += strlen(runs[which]);
+	}
+	return len;
+}
+
+static void
+check_decoder_in_pieces(const char *in, size_t len, bool normalize)
+{
+	char expected_content[EXPANDED_MAX], content[EXPANDED_MAX];
+	struct outcome expected = { .content = expected_content }, got = { .content = content };
+	struct smtp_decoder decoder = { .normalize = normalize };
+	size_t at = 0;
+
+	reference_decode(&expected, in, len, normalize);
+	while (at < len) {
+		size_t some = 1 + any_below(len - at);
+
+		if (any_below(3) == 0)
+			some = 1;
+		feed(&got, &decoder, in + at, some);
+		at += some;
+	}
+	check(&expected, &got, in, len, "in pieces", 0);
+}
+
+static void
+test_random_strings(void **state)
+{
+	const char *wanted = getenv("HERALD_TEST_RANDOM"), *seed = getenv("HERALD_TEST_SEED");
+	unsigned long count = wanted != NULL ? strtoul(wanted, NULL, 10) : RANDOM_COUNT;
+	struct buf wire = { .octets = NULL };
+	char in[RANDOM_MAX];
+
+	(void)state;
+	random_state = (seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL)) | 1;
+	print_message("%lu random strings, HERALD_TEST_SEED=%llu\n", count,
+	    (unsigned long long)random_state);
+	for (unsigned long i = 0; i < count; i++) {
+		size_t len = any_string(in);
+
+		check_decoder_in_pieces(in, len, any_below(2) == 0);
+		check_encoder(&wire, in, len, any_below(len + 2));
+	}
 	buf_free(&wire);
 }
 
@@ -355,7 +407,9 @@ check_long_line(size_t line_len, size_t block)
 static void
 test_long_lines(void **state)
 {
-	static const size_t sizes[] = { 512, 998, 1000, 2048, 4096, 16384, 65536 };
+	static const size_t sizes[] = {
+		512, 998, 1000, 1024, 2048, 4096, 8192, 16384, 32768, 65536,
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -393,6 +447,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_long_lines),
 		cmocka_unit_test(test_blocks_are_large),
+		cmocka_unit_test(test_random_strings),
 		cmocka_unit_test(test_every_string_rejecting),
 		cmocka_unit_test(test_every_string_normalizing),
 		cmocka_unit_test(test_every_string_outbound),

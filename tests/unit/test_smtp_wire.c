@@ -102,21 +102,43 @@ test_paths(void **state)
 		const char *argument;
 		enum smtp_path_fault fault;
 		const char *rest;
+		bool bare_names;
 	} rows[] = {
-		{ "FROM:<a@b>", SMTP_PATH_OK, "" },
-		{ "from: \t<a@b>  SIZE=1 X", SMTP_PATH_OK, "SIZE=1 X" },
-		{ "FROM:<>", SMTP_PATH_OK, "" },
-		{ "", SMTP_PATH_SYNTAX, NULL },
-		{ "FROM", SMTP_PATH_SYNTAX, NULL },
-		{ "FROM :<a@b>", SMTP_PATH_SYNTAX, NULL },
-		{ "FROM:", SMTP_PATH_SYNTAX, NULL },
-		{ "TO:<a@b>", SMTP_PATH_SYNTAX, NULL },
-		{ "FROM:<a@b>SIZE=1", SMTP_PATH_SYNTAX, NULL },
-		{ "FROM:a@b", SMTP_PATH_ADDRESS, NULL },
-		{ "FROM:<a@b", SMTP_PATH_ADDRESS, NULL },
-		{ "FROM:<\xc3\xa9@b\xc3\xbc> A", SMTP_PATH_OK, "A" },
-		{ "FROM:<\xc3@b>", SMTP_PATH_ADDRESS, NULL },
-		{ "FROM:<a@\xe2\x99\xa5>", SMTP_PATH_ADDRESS, NULL },
+		{ "FROM:<a@b>", SMTP_PATH_OK, "", false },
+		{ "from: \t<a@b>  SIZE=1 X", SMTP_PATH_OK, "SIZE=1 X", false },
+		{ "FROM:<>", SMTP_PATH_OK, "", false },
+		{ "", SMTP_PATH_SYNTAX, NULL, false },
+		{ "FROM", SMTP_PATH_SYNTAX, NULL, false },
+		{ "FROM :<a@b>", SMTP_PATH_SYNTAX, NULL, false },
+		{ "FROM:", SMTP_PATH_SYNTAX, NULL, false },
+		{ "TO:<a@b>", SMTP_PATH_SYNTAX, NULL, false },
+		{ "FROM:<a@b>SIZE=1", SMTP_PATH_SYNTAX, NULL, false },
+		{ "FROM:a@b", SMTP_PATH_ADDRESS, NULL, false },
+		{ "FROM:<a@b", SMTP_PATH_ADDRESS, NULL, false },
+		{ "FROM:<\xc3\xa9@b\xc3\xbc> A", SMTP_PATH_OK, "A", false },
+		{ "FROM:<\xc3@b>", SMTP_PATH_ADDRESS, NULL, false },
+		{ "FROM:<a@\xe2\x99\xa5>", SMTP_PATH_ADDRESS, NULL, false },
+		{ "FROM:<root>", SMTP_PATH_ADDRESS, NULL, false },
+		{ "FROM:<postmaster>", SMTP_PATH_OK, "", false },
+		{ "FROM:<root> SIZE=1", SMTP_PATH_OK, "SIZE=1", true },
+		{ "FROM:<root+cron>", SMTP_PATH_OK, "", true },
+		{ "FROM:<\"a>\\\" b\"> X", SMTP_PATH_OK, "X", true },
+		{ "FROM:<a@b>", SMTP_PATH_OK, "", true },
+		{ "FROM:<>", SMTP_PATH_OK, "", true },
+		{ "FROM:<a@>", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<@b>", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<a@b", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<a", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<\"a>", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<\"\">", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<\"a\\", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:<a b>", SMTP_PATH_ADDRESS, NULL, true },
+		{ "FROM:root", SMTP_PATH_ADDRESS, NULL, true },
+		/* 64 octets, and 65. */
+		{ "FROM:<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa>",
+		    SMTP_PATH_OK, "", true },
+		{ "FROM:<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa>",
+		    SMTP_PATH_ADDRESS, NULL, true },
 	};
 
 	(void)state;
@@ -124,8 +146,8 @@ test_paths(void **state)
 		struct address path;
 		struct slice rest;
 
-		assert_int_equal(smtp_path_parse(&path, slice(rows[i].argument), "FROM:", &rest),
-		    rows[i].fault);
+		assert_int_equal(smtp_path_parse(&path, slice(rows[i].argument), "FROM:",
+		    rows[i].bare_names, &rest), rows[i].fault);
 		if (rows[i].fault == SMTP_PATH_OK)
 			assert_slice(rest, rows[i].rest);
 	}

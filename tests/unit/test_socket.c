@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory_budget.h"
 #include "net/endpoint.h"
 #include "net/listener.h"
 #include "net/loop.h"
@@ -440,6 +441,60 @@ test_freed_while_accepting(void **state)
 		close(clients[i]);
 }
 
+static size_t
+read_end(int fd, char *out, size_t size)
+{
+	size_t len = 0;
+	ssize_t got;
+
+	while ((got = recv(fd, out + len, size - len, 0)) > 0)
+		len += (size_t)got;
+	assert_int_equal(got, 0);
+	return len;
+}
+
+/* Out of memory: who says farewell does so to every client, and takes them again later; who does
+ * not, takes them all the while. */
+static void
+test_out_of_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct memory_budget *memory = loop_memory(f->loop);
+	char said[64];
+	int clients[10];
+
+	want_inet(f, "127.0.0.1");
+	listen_there(f);
+	log_set_level(LOG_LEVEL_CRITICAL);
+	*memory = (struct memory_budget){ .used = 1000, .limit = 1000 };
+	clients[0] = dial(f);
+	loop_turn(f->loop, 1000);
+	assert_int_equal(f->accepted, 1);
+	listener_set_farewell(f->listener, "421 not now\r\n");
+	for (int i = 1; i < 5; i++)
+		clients[i] = dial(f);
+	loop_turn(f->loop, 1000);
+	assert_int_equal(f->accepted, 1);
+	for (int i = 1; i < 5; i++)
+		assert_int_equal(read_end(clients[i], said, sizeof(said)), 13);
+	assert_memory_equal(said, "421 not now\r\n", 13);
+	/* Meanwhile it pauses. */
+	memory->used = 999;
+	clients[5] = dial(f);
+	loop_turn(f->loop, 0);
+	assert_int_equal(f->accepted, 1);
+	while (f->accepted < 2)
+		loop_turn(f->loop, 100);
+	listener_set_farewell(f->listener, "");
+	memory->used = 1000;
+	clients[6] = dial(f);
+	loop_turn(f->loop, 1000);
+	assert_int_equal(read_end(clients[6], said, sizeof(said)), 0);
+	for (int i = 0; i < 7; i++)
+		close(clients[i]);
+	memory->used = 0;
+}
+
 /* Out of descriptors: no spin, the client is sent away, and it goes on afterwards. */
 static void
 test_out_of_descriptors(void **state)
@@ -522,21 +577,35 @@ test_reserve_of_descriptors(void **state)
 		close(filler[i]);
 }
 
-/* Users of the machine come in where the network no longer does. */
+/* Users of the machine come in where the network no longer does, and the administrator where
+ * they no longer do. */
 static void
-test_reserve_for_unix_clients(void **state)
+fill_up_unix(struct fixture *f, const char *farewell, int least, int last)
 {
-	struct fixture *f = *state;
 	int filler[100];
 
 	for (int i = 0; i < 100; i++)
 		filler[i] = dup(STDERR_FILENO);
 	want_unix(f);
 	listen_there(f);
-	fill_up(f, 175);
-	assert_true(f->fds[f->accepted - 1] > 150);
+	if (farewell != NULL)
+		listener_set_farewell(f->listener, farewell);
+	fill_up(f, last);
+	assert_true(f->fds[f->accepted - 1] > least);
 	for (int i = 0; i < 100; i++)
 		close(filler[i]);
+}
+
+static void
+test_reserve_for_unix_clients(void **state)
+{
+	fill_up_unix(*state, "421 4.3.2 later\r\n", 150, 175);
+}
+
+static void
+test_reserve_for_the_administrator(void **state)
+{
+	fill_up_unix(*state, NULL, 175, 194);
 }
 
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -557,9 +626,11 @@ main(void)
 		TEST(test_accepts_in_batches),
 		TEST(test_unix_clients),
 		TEST(test_freed_while_accepting),
+		TEST(test_out_of_memory),
 		TEST(test_out_of_descriptors),
 		TEST(test_reserve_of_descriptors),
 		TEST(test_reserve_for_unix_clients),
+		TEST(test_reserve_for_the_administrator),
 	};
 
 	signal(SIGPIPE, SIG_IGN);

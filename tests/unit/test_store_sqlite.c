@@ -30,7 +30,7 @@ test_new_file(void **state)
 	driver->close(db);
 	db = open_db();
 	driver->close(db);
-	assert_int_equal(tamper(place.path, "SELECT value FROM meta WHERE name = 'schema'"), 2);
+	assert_int_equal(tamper(place.path, "SELECT value FROM meta WHERE name = 'schema'"), 3);
 }
 
 /* In a process of its own, which knows nothing of the locks of this one. */
@@ -106,8 +106,8 @@ test_refuses_what_it_does_not_know(void **state)
 	assert_refused("not a queue of herald");
 	unlink(place.path);
 	driver->close(open_db());
-	tamper(place.path, "UPDATE meta SET value = 3 WHERE name = 'schema';");
-	assert_refused("of another release (schema 3");
+	tamper(place.path, "UPDATE meta SET value = 4 WHERE name = 'schema';");
+	assert_refused("of another release (schema 4");
 }
 
 /* Every size class survives closing, and comes back octet for octet. */
@@ -293,7 +293,7 @@ test_claim_limits(void **state)
 	drop_claimed(&request);
 	request.recover = false;
 	request.limit = 1000;
-	request.octets = 3500;
+	request.octets = 15000;		/* a page of memory each, and what goes with it */
 	claim(db, &request);
 	assert_int_equal(request.count, 4);
 	drop_claimed(&request);
@@ -341,6 +341,9 @@ test_damage(void **state)
 		"UPDATE message SET reverse_path = 'no address at all'",
 		"UPDATE message SET digest = x'00'",
 		"UPDATE message SET body = 1",
+		"UPDATE message SET uid = 7",
+		"PRAGMA ignore_check_constraints = 1; UPDATE message SET uid = -1",
+		"PRAGMA ignore_check_constraints = 1; UPDATE message SET uid = 4294967295",
 		"UPDATE recipient SET forward_path = 'evil@example.org'",
 		"UPDATE recipient SET forward_path = ''",
 		"UPDATE recipient SET notify = 1",
@@ -637,6 +640,41 @@ count_listed(void *db, struct store_filter filter)
 	return count;
 }
 
+/* From users of this machine, the last from root. */
+static void
+test_by_user(void **state)
+{
+	static const unsigned uids[] = { ENVELOPE_NO_UID, 1000, ENVELOPE_NO_UID - 1, 0 };
+	struct store_insert new = { .content = content_of(place.directory, 10, 1) };
+	struct store_claim request = recovery(1700000100);
+	void *db = open_db();
+	struct error err;
+
+	(void)state;
+	begin(db);
+	for (int64_t id = 1; id <= 4; id++) {
+		new.envelope = envelope_of(id, "ann@example.org", 1);
+		new.envelope->uid = uids[id - 1];
+		assert_int_equal(driver->insert(db, &new, &err), STORE_OK);
+		envelope_free(new.envelope);
+	}
+#define OF(user) count_listed(db, (struct store_filter){ .state = -1, .by_uid = true, .uid = user })
+	assert_int_equal(OF(1000), 1);
+	assert_int_equal(OF(0), 1);
+	assert_int_equal(OF(1001), 0);
+	assert_int_equal(count_listed(db, (struct store_filter){ .state = -1 }), 4);
+	assert_int_equal(count_listed(db, (struct store_filter){ .state = -1, .message_id = 4,
+	    .by_uid = true, .uid = 1000 }), 0);
+	claim(db, &request);
+	commit(db);
+	assert_int_equal(request.count, 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(request.claimed[i].envelope->uid, uids[i]);
+	drop_claimed(&request);
+	driver->close(db);
+	content_unref(new.content);
+}
+
 static void
 test_filters(void **state)
 {
@@ -693,6 +731,7 @@ main(void)
 		TEST(test_flipped_octets),
 		TEST(test_list_and_act),
 		TEST(test_filters),
+		TEST(test_by_user),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
