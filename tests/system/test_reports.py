@@ -356,7 +356,7 @@ def test_ret(start, parameters, line, count, kind):
     assert part.get_content_type() == kind
     assert (content in taken.content) == (kind == "message/rfc822")
     assert b"\r\nReceived: from " in taken.content
-    mail = next(line for _, line in relay.sink.sessions[-1].commands if line.startswith(b"MAIL FROM:<>"))
+    mail = next(line for _, line in taken.session.commands if line.startswith(b"MAIL FROM:<>"))
     eight_bit = any(octet > 127 for octet in taken.content)
     assert eight_bit == (kind == "message/rfc822" and any(octet > 127 for octet in body))
     assert (b"BODY=8BITMIME" in mail) == eight_bit
@@ -389,7 +389,7 @@ def test_utf8_addresses_end_to_end(start):
     taken = relay.sink.wait_messages(1)[0]
     assert (taken.sender, taken.recipients) == ("发件人@example.org", ["收件人@bücher.example"])
     assert taken.without_received() == content
-    commands = [line.decode() for _, line in relay.sink.sessions[0].commands]
+    commands = [line.decode() for _, line in taken.session.commands]
     assert any(line.startswith("MAIL FROM:<发件人@example.org>") and " SMTPUTF8" in line for line in commands)
     assert any(line.startswith("RCPT TO:<收件人@") and r"ORCPT=utf-8;\x{6536}@example.net" in line for line in commands)
     assert re.search(rb"\A[^\r]*\r\n\tby herald\.example\.org \(herald\) with UTF8SMTP id", taken.content)
@@ -408,7 +408,7 @@ def test_report_to_a_utf8_sender(start):
         "text/plain", "message/global-delivery-status", "message/global-headers"]
     assert "收件人@example.net" in parsed.get_payload()[0].get_content()
     assert "Final-Recipient: utf-8; 收件人@example.net\r\n".encode() in taken.content
-    assert any(line.startswith(b"MAIL FROM:<>") and b" SMTPUTF8" in line for _, line in relay.sink.sessions[-1].commands)
+    assert any(line.startswith(b"MAIL FROM:<>") and b" SMTPUTF8" in line for _, line in taken.session.commands)
 
 
 def test_utf8_recipient_and_a_hop_without_smtputf8(start):
@@ -430,7 +430,7 @@ def test_utf8_domain_needs_no_smtputf8(start):
     hand_in(relay.endpoint, message(), parameters=" SMTPUTF8", recipients=[("bob@bücher.example", "")])
     taken = relay.sink.wait_messages(1)[0]
     assert taken.recipients == ["bob@xn--bcher-kva.example"]
-    assert not any(b"SMTPUTF8" in line for _, line in relay.sink.sessions[0].commands)
+    assert not any(b"SMTPUTF8" in line for _, line in taken.session.commands)
     relay.herald.wait_empty()
 
 

@@ -49,8 +49,12 @@ def flushed(relay):
     return relay.sink.messages
 
 
+# With all fields that herald would add to a message of this machine.
+HEAD = "Subject: t{0}From: <ann@example.org>{0}Date: Mon, 02 Nov 2026 10:00:00 +0000{0}Message-ID: {1}{0}{0}"
+
+
 def frame(sequence, ident="<frame@example.org>"):
-    return f"Subject: t\r\nMessage-ID: {ident}\r\n\r\nA".encode() + bytes.fromhex(sequence) + SMUGGLED
+    return (HEAD.format("\r\n", ident) + "A").encode() + bytes.fromhex(sequence) + SMUGGLED
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -101,9 +105,74 @@ def test_normalize_has_the_same_end(lenient, name):
 
 def test_normalize_makes_crlf(lenient):
     ident = message_id()
-    assert dialogue(lenient, f"Subject: t\nMessage-ID: {ident}\n\none\n.two\n\r\n.\r\n".encode()) == [250, 221]
+    assert dialogue(lenient, (HEAD.format("\n", ident) + "one\n.two\n\r\n.\r\n").encode()) == [250, 221]
     taken = next(one for one in flushed(lenient) if one.ident == ident)
-    assert taken.without_received().startswith(f"Subject: t\r\nMessage-ID: {ident}\r\n\r\none\r\n".encode())
+    assert taken.without_received().startswith((HEAD.format("\r\n", ident) + "one\r\n").encode())
+
+
+# The ends of data that the published scanners try (SEC Consult's SMTP-Smuggling-Tools, in and out; Hanno Boeck's smtpsmug;
+# smtp_smuggling_checker), by the octets.
+SCANNED = {
+    "lf.lf": b"\n.\n", "lf.cr": b"\n.\r", "cr.lf": b"\r.\n", "cr.cr": b"\r.\r", "lf.crlf": b"\n.\r\n", "cr.crlf": b"\r.\r\n",
+    "crlf.lf": b"\r\n.\n", "crlf.cr": b"\r\n.\r", "crlf.crcrlf": b"\r\n.\r\r\n", "crcrlf.crcrlf": b"\r\r\n.\r\r\n",
+    "crlf0.crlf": b"\r\n\0.\r\n", "crlf.0crlf": b"\r\n.\0\r\n", "crlf0.lf": b"\r\n\0.\n", "crlf0.cr": b"\r\n\0.\r", "lflf.crlf": b"\n\n.\r\n"}
+
+
+def silent(relay, client):
+    """Nothing has come by the time that another client has been served."""
+    with Client(relay.endpoint) as other:
+        other.quit()
+    client.sock.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        client.sock.recv(1)
+    client.sock.settimeout(60)
+    return True
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_scanner_that_waits_for_a_reply(strict, name):
+    """A line, the sequence, and no reply; with the true end the message is refused, not taken with the sequence in it."""
+    ident = message_id()
+    with Client(strict.endpoint) as client:
+        client.transaction()
+        client.send(message(ident, b"a test mail\r\n") + SCANNED[name])
+        assert silent(strict, client)
+        client.send(b"behind it\r\n\r\n.\r\n")
+        assert client.reply()[0] == 550
+        client.quit()
+    assert ident not in [one.ident for one in flushed(strict)]
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_scanner_that_smuggles(strict, name):
+    """The sequence on a line of its own, and a whole second transaction behind it: one reply, nothing taken."""
+    first, second = message_id(), message_id()
+    wire = (message(first, b"TESTING\r\n") + SCANNED[name] + b"\r\nmail FROM:<evil@e.example>\r\nrcpt TO:<v@h.example>\r\ndata\r\n"
+            + message(second, b"SMUGGLED\r\n") + b".\r\n")
+    assert dialogue(strict, wire) == [550, 221]
+    assert not {first, second} & {one.ident for one in flushed(strict)}
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_scanner_on_the_way_out(lenient, name):
+    """What a lenient listener lets pass does not leave with the sequence in it."""
+    ident = message_id()
+    codes = dialogue(lenient, message(ident, b"START\r\n") + SCANNED[name] + b"\r\nEND\r\n.\r\n")
+    assert codes in ([250, 221], [550, 221])
+    taken = [one for one in flushed(lenient) if one.ident == ident]
+    assert len(taken) == (codes[0] == 250)
+    for one in taken:
+        lines = one.wire.split(b"\r\n")
+        assert not [line for line in lines if b"\r" in line or b"\n" in line or b"\0" in line]
+        assert lines.count(b".") == 1 and one.wire.endswith(b"\r\nEND\r\n.\r\n")
+
+
+def test_scanner_of_pipelining(strict):
+    """What stands behind a true end is a transaction of its own, in order: RFC 2920 allows it."""
+    first, second = message_id(), message_id()
+    wire = (message(first) + b"\r\n.\r\nMAIL FROM:<ann@example.org>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n" + message(second) + b"\r\n.\r\n")
+    assert dialogue(strict, wire) == [250, 250, 250, 354, 250, 221]
+    assert {first, second} <= {one.ident for one in flushed(strict)}
 
 
 def test_e20_empty_message(strict):

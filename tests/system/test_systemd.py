@@ -184,3 +184,26 @@ def test_socket_activation(container):
         assert greet(container) == TEXT
         assert restart.wait(60) == 0
     container.run("systemctl", "stop", *sockets, "herald.service", check=True)
+
+
+@pytest.mark.slow
+def test_mail_on_failure(container):
+    """The example unit: systemd itself starts it when another unit fails, and the mail is in the queue."""
+    example = os.path.join(os.path.dirname(__file__), "..", "..", "etc", "mail-on-failure@.service")
+    with open(example, encoding="utf-8") as file:
+        container.write("/etc/systemd/system/mail-on-failure@.service", file.read())
+    container.write("/etc/systemd/system/bad-job.service", "[Unit]\nOnFailure=mail-on-failure@%n.service\n"
+                    "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo the reason; exit 3'\n")
+    container.run("ln", "-sf", container.find("herald-sendmail"), "/usr/sbin/sendmail", check=True)
+    container.write(container.conffile, body().replace('"127.0.0.1:2525"', '"unix:submit.sock"'))
+    container.run("systemctl", "daemon-reload", check=True)
+    container.run("systemctl", "start", "herald.service", check=True)
+    assert container.run("systemctl", "start", "bad-job.service").returncode != 0
+    wait_until(lambda: "(queue active)" in (container.journal().rsplit("uid=0 from=", 1) + [""])[1], "the mail in the queue")
+    show = container.run("systemctl", "show", "-P", "Result", "mail-on-failure@bad-job.service.service").stdout.strip()
+    assert show == b"success"
+    identity = re.findall(r"pickup\S* (\w+): uid=0 from=", container.journal())[-1]
+    content = container.run(container.find("heraldctl"), "queue", "show", identity, "--content", check=True).stdout.decode()
+    assert re.search(r"^Subject: \S+: bad-job\.service failed", content, re.M) and "code=exited, status=3" in content, content
+    assert "the reason" in content
+    container.run("systemctl", "stop", "herald.service", check=True)
