@@ -156,7 +156,8 @@ def test_p10_random_octets(relay):
     """Lines of random octets: each has its reply of class 5, and a session that goes on where it may."""
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    heads = [b"", b"EHLO ", b"HELO ", b"MAIL FROM:<", b"MAIL FROM:<a@", b"RCPT TO:<", b"VRFY ", b"AUTH PLAIN ", b"MAIL FROM:<a@b> SMTPUTF8 "]
+    heads = [b"", b"EHLO ", b"HELO ", b"MAIL FROM:<", b"MAIL FROM:<a@", b"RCPT TO:<", b"VRFY ", b"AUTH PLAIN A", b"MAIL FROM:<a@b> SMTPUTF8 "]
+    # AUTH with nothing behind it would be asked for more, and NOOP would be the answer: hence its A.
     for _ in range(30 if sanitized() else 300):
         with Client(relay.endpoint) as client:
             client.hello()
