@@ -1,5 +1,6 @@
 """herald-sendmail (herald-sendmail(8)): every message is queued and 0 is said, or it is not and the exit code says why."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -406,15 +407,13 @@ class FakeDaemon:
         return text
 
     def _serve(self, peer):
-        with peer, peer.makefile("rwb") as file:
-            try:
-                self._reply(file, "greeting", "220 fake ESMTP")
-                for line in iter(file.readline, b""):
-                    command = line.decode().rstrip("\r\n")
-                    self.commands.append(command)
-                    self._command(file, command)
-            except (EOFError, OSError):
-                pass
+        # What is unsent when the client is gone, too, is lost on it.
+        with contextlib.suppress(EOFError, OSError), peer, peer.makefile("rwb") as file:
+            self._reply(file, "greeting", "220 fake ESMTP")
+            for line in iter(file.readline, b""):
+                command = line.decode().rstrip("\r\n")
+                self.commands.append(command)
+                self._command(file, command)
 
     def _command(self, file, command):
         word = command.split()[0].upper()
