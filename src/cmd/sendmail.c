@@ -34,12 +34,6 @@ from_environment(const char *name, const char *otherwise)
 }
 
 const char *
-sendmail_submit_socket(void)
-{
-	return from_environment("HERALD_SUBMIT_SOCKET", HERALD_RUNSTATEDIR "/herald/submit.sock");
-}
-
-const char *
 sendmail_control_socket(void)
 {
 	return from_environment("HERALD_CONTROL_SOCKET",

@@ -16,9 +16,7 @@ int sendmail_fail(int exit_code, const char *fmt, ...) __attribute__((format(pri
 /* A warning through syslog, by herald/sendmail or the label of -L. */
 void sendmail_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* sendmail.c.  $HERALD_SUBMIT_SOCKET, else the daemon's. */
-const char *sendmail_submit_socket(void);
-/* $HERALD_CONTROL_SOCKET, else the daemon's. */
+/* sendmail.c.  $HERALD_CONTROL_SOCKET, else the daemon's. */
 const char *sendmail_control_socket(void);
 
 #endif

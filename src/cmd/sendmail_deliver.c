@@ -3,16 +3,16 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "base/text.h"
 #include "cmd/sendmail.h"
 #include "cmd/sendmail_encode.h"
 #include "cmd/sendmail_envelope.h"
 #include "cmd/sendmail_from.h"
 #include "cmd/sendmail_message.h"
 #include "cmd/sendmail_options.h"
-#include "cmd/submit_client.h"
+#include "client/submit_client.h"
+#include "client/submit_queue.h"
+#include "client/submit_result.h"
 #include "mail/envelope.h"
-#include "proto/smtp_client.h"
 #include "queue/content.h"
 
 #include <errno.h>
@@ -24,7 +24,6 @@
 
 #define BLOCK		(64 * 1024)	/* octets read at a time */
 #define PATIENCE	10		/* seconds that a daemon may take to start */
-#define SHOWN_MAX	20		/* refused recipients that are named */
 #define SECOND		INT64_C(1000000)
 
 /* --- reading --- */
@@ -53,101 +52,29 @@ read_message(struct sendmail_message *message, int *exit_code, struct error *err
 	return sendmail_message_end(message, exit_code, err);
 }
 
-/* Where a large message is kept until the daemon has it; the file has no name. */
-static const char *
-spool_directory(void)
-{
-	static const char *const others[] = { "/var/tmp", "/tmp", "/dev/shm" };
-	const char *own = getenv("TMPDIR");
-
-	if (own != NULL && own[0] == '/' && access(own, W_OK | X_OK) == 0)
-		return own;
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (access(others[i], W_OK | X_OK) == 0)
-			return others[i];
-	return others[0];
-}
-
 /* --- sending --- */
-
-static int
-tell_refusals(const struct envelope *envelope, const struct submit_result *result)
-{
-	char text[STATUS_TEXT_MAX + 32], address[ADDRESS_TEXT_MAX + 1], shown[2 * sizeof(address)];
-
-	for (size_t i = 0; i < result->refusal_count; i++) {
-		const struct submit_refusal *refusal = &result->refusals[i];
-		const struct recipient *recipient = &envelope->recipients[refusal->index];
-
-		status_text(&refusal->status, text, sizeof(text));
-		/* Without a word on this recipient alone one line tells of all. */
-		if (strcmp(refusal->step, "RCPT TO") != 0 || refusal->status.reply_code == 0) {
-			sendmail_fail(0, "%s: %s", refusal->step, text);
-			break;
-		}
-		if (i == SHOWN_MAX) {
-			sendmail_fail(0, "and %zu more", result->refusal_count - i);
-			break;
-		}
-		address_text(&recipient->forward_path, address);
-		text_printable_utf8(shown, sizeof(shown), address, strlen(address));
-		sendmail_fail(0, "%s: %s", shown, text);
-	}
-	if (result->refusal_count == 0) {
-		status_text(&result->status, text, sizeof(text));
-		sendmail_fail(0, "%s", text);
-	}
-	return sendmail_fail(sendmail_exit_code(result), "the message was not sent to anybody");
-}
-
-/* What the daemon says of itself before MAIL (it starts, it is full) may be over soon. */
-static bool
-try_once(const char *path, int64_t deadline, const struct envelope *envelope,
-    const struct content *content, struct submit_result *result, struct error *err)
-{
-	char hostname[256] = "localhost";
-	const struct smtp_client_params params = {
-		.helo = sendmail_helo(hostname, sizeof(hostname)),
-		.tls = SMTP_CLIENT_TLS_NONE,
-	};
-	int fd = submit_connect(path, deadline, err);
-
-	if (fd == -1)
-		return false;
-	submit_mail(fd, &params, envelope, content, result);
-	close(fd);
-	return true;
-}
 
 static int
 send_message(const struct envelope *envelope, const struct content *content, bool verbose)
 {
-	const char *path = sendmail_submit_socket();
 	const int64_t deadline = clock_monotonic_us() + PATIENCE * SECOND;
 	struct submit_result result = { 0 };
 	char text[STATUS_TEXT_MAX + 32];
 	struct error err;
-	int exit_code;
+	int exit_code = EX_OK;
 
-	for (;;) {
-		if (!try_once(path, deadline, envelope, content, &result, &err)) {
-			submit_result_clear(&result);
-			return sendmail_fail(errno == EACCES || errno == EPERM ? EX_NOPERM :
-			    EX_TEMPFAIL, "%s; is heraldd running?", err.text);
-		}
-		if (result.taken || result.began || clock_monotonic_us() >= deadline)
-			break;
-		submit_result_clear(&result);
-		usleep(100 * 1000);
-	}
+	if (!submit_to_queue(envelope, content, deadline, NULL, &result, &err))
+		return sendmail_fail(errno == EACCES || errno == EPERM ? EX_NOPERM : EX_TEMPFAIL,
+		    "%s; is heraldd running?", err.text);
 	if (result.taken) {
-		exit_code = EX_OK;
 		status_text(&result.status, text, sizeof(text));
 		if (verbose)
 			puts(text);
 		fflush(stdout);
 	} else {
-		exit_code = tell_refusals(envelope, &result);
+		submit_tell(envelope, &result, sendmail_fail);
+		exit_code = sendmail_fail(submit_exit_code(&result),
+		    "the message was not sent to anybody");
 	}
 	submit_result_clear(&result);
 	return exit_code;
@@ -182,7 +109,7 @@ prepare_and_send(const struct sendmail_options *options, struct sendmail_message
 	if (!sendmail_envelope_add(envelope, options, sendmail_message_recipients(message),
 	    &exit_code, &err))
 		return sendmail_fail(exit_code, "%s", err.text);
-	content = sendmail_encode(message, spool_directory(), &exit_code, &err);
+	content = sendmail_encode(message, submit_spool_directory(), &exit_code, &err);
 	if (content == NULL)
 		return sendmail_fail(exit_code, "%s", err.text);
 	envelope->size = content_size(content);
@@ -218,7 +145,7 @@ sendmail_deliver(const struct sendmail_options *options)
 	struct sendmail_message_settings settings = {
 		.ignore_dots = options->ignore_dots,
 		.from_header = options->from_header,
-		.directory = spool_directory(),
+		.directory = submit_spool_directory(),
 	};
 	struct sendmail_message *message;
 	struct envelope *envelope;

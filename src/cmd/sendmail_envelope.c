@@ -1,4 +1,4 @@
-/* sendmail_envelope.c - from command line to envelope, from the server's word to exit code. */
+/* sendmail_envelope.c - from command line to envelope. */
 #include "cmd/sendmail_envelope.h"
 
 #include "base/buf.h"
@@ -8,10 +8,8 @@
 #include "cmd/sendmail_address.h"
 #include "cmd/sendmail_from.h"
 #include "cmd/sendmail_options.h"
-#include "cmd/submit_client.h"
 #include "mail/envelope.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
@@ -213,71 +211,4 @@ sendmail_envelope_add(struct envelope *envelope, const struct sendmail_options *
 		envelope_add(envelope, &all.items[i])->notify = notify;
 	sendmail_addresses_clear(&all);
 	return ok;
-}
-
-/* --- the server's word --- */
-
-/* The enhanced code tells more than the reply code, where there is one (RFC 3463 3). */
-static int
-exit_code_of(const struct status *status)
-{
-	const struct enhanced_code code = status->enhanced;
-
-	if (status_class(status) != STATUS_PERMANENT)
-		return EX_TEMPFAIL;
-	if (code.class != 0 && code.subject == 1)
-		return code.detail == 2 || code.detail == 10 ? EX_NOHOST :
-		    code.detail == 3 || code.detail == 7 ? EX_DATAERR : EX_NOUSER;
-	if (code.class != 0 && code.subject == 3 && code.detail == 5)
-		return EX_CONFIG;
-	if (code.class != 0 && (code.subject == 7 || code.subject == 6))
-		return code.subject == 7 ? EX_NOPERM : EX_DATAERR;
-	if (status->reply_code == 552 || status->reply_code == 501 || status->reply_code == 555 ||
-	    (code.class != 0 && code.subject == 3 && code.detail == 4))
-		return EX_DATAERR;
-	if (status->reply_code == 550 || status->reply_code == 553)
-		return EX_NOUSER;
-	return EX_UNAVAILABLE;
-}
-
-/* One transaction is all that one message gets: more recipients than it may have will not be
- * taken at another time either. */
-static bool
-is_recipient_limit(const struct submit_refusal *refusal)
-{
-	const struct enhanced_code code = refusal->status.enhanced;
-
-	return strcmp(refusal->step, "RCPT TO") == 0 && refusal->status.reply_code == 452 &&
-	    code.subject == 5 && code.detail == 3;
-}
-
-int
-sendmail_exit_code(const struct submit_result *result)
-{
-	for (size_t i = 0; i < result->refusal_count; i++) {
-		int exit_code = exit_code_of(&result->refusals[i].status);
-
-		if (is_recipient_limit(&result->refusals[i]))
-			return EX_DATAERR;
-		if (exit_code != EX_TEMPFAIL)
-			return exit_code;
-	}
-	return EX_TEMPFAIL;
-}
-
-const char *
-sendmail_helo(char *out, size_t size)
-{
-	if (gethostname(out, size - 1) == -1)
-		out[0] = '\0';
-	out[size - 1] = '\0';
-	for (const char *at = out; *at != '\0'; at++) {
-		if (!isalnum((unsigned char)*at) && strchr(".-_", *at) == NULL) {
-			out[0] = '\0';
-			break;
-		}
-	}
-	if (out[0] == '\0')
-		text_copy(out, size, "localhost");
-	return out;
 }

@@ -1,4 +1,4 @@
-/* sendmail_envelope.h - from command line to envelope, from the server's word to exit code. */
+/* sendmail_envelope.h - from command line to envelope. */
 #ifndef HERALD_CMD_SENDMAIL_ENVELOPE_H
 #define HERALD_CMD_SENDMAIL_ENVELOPE_H
 
@@ -9,7 +9,6 @@ struct envelope;
 struct error;
 struct sendmail_addresses;
 struct sendmail_options;
-struct submit_result;
 
 /* Most recipients of one message: what the daemon's max_recipients can be set to. */
 #define SENDMAIL_RECIPIENTS_MAX	100000
@@ -22,11 +21,5 @@ struct envelope *sendmail_envelope_new(const struct sendmail_options *options, c
 bool sendmail_envelope_add(struct envelope *envelope, const struct sendmail_options *options,
     const struct sendmail_addresses *recipients, int *exit_code, struct error *err)
     __attribute__((warn_unused_result));
-
-/* Of a message that is not taken: EX_TEMPFAIL unless the server has refused it for ever. */
-int sendmail_exit_code(const struct submit_result *result);
-
-/* The name of this machine where it can stand in EHLO, else "localhost". */
-const char *sendmail_helo(char *out, size_t size);
 
 #endif

@@ -1,8 +1,9 @@
 /* sendmail_smtp.c - sendmail -bs: SMTP on standard input and output, by heraldd. */
 #include "base/clock.h"
 #include "base/error.h"
+#include "client/client_stream.h"
 #include "cmd/sendmail.h"
-#include "cmd/submit_client.h"
+#include "client/submit_queue.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -145,8 +146,8 @@ sendmail_smtp(const struct sendmail_options *options)
 	int fd, exit_code;
 
 	(void)options;
-	fd = submit_connect(sendmail_submit_socket(), clock_monotonic_us() + PATIENCE * SECOND,
-	    &err);
+	fd = client_stream_unix_socket(submit_queue_socket(),
+	    clock_monotonic_us() + PATIENCE * SECOND, &err);
 	if (fd == -1)
 		return sendmail_fail(errno == EACCES || errno == EPERM ? EX_NOPERM : EX_TEMPFAIL,
 		    "%s; is heraldd running?", err.text);

@@ -1,13 +1,15 @@
 """herald greet and herald quote (SPEC 6), against the daemon and against servers that are none."""
 
 import socket
+import subprocess
 import threading
 
 import pytest
 
 from lib import conf
-from lib.daemon import run
-from lib.net import free_port
+from lib.daemon import program, run
+from lib.net import TIMEOUT, free_port
+from lib.sending import Terminal
 
 TEXT = "您好，您收到了服务器的新年祝福！"
 BOOKS = ["疯狂Python讲义", "疯狂Kotlin讲义", "疯狂Android讲义", "疯狂Swift讲义"]
@@ -90,17 +92,47 @@ def test_quote_timeout():
     assert done.returncode in (69, 75) and done.stdout == b""
 
 
-def test_greet_of_another_server():
-    """What any server says is printed, in its own octets."""
+@pytest.fixture
+def says():
+    """A server that says this to its one client; its HOST:PORT."""
     server = socket.create_server(("127.0.0.1", 0))
+    threads = []
 
-    def serve():
+    def serve(octets):
         sock, _ = server.accept()
-        sock.sendall("Grüße\n".encode())
-        sock.close()
-    thread = threading.Thread(target=serve)
-    thread.start()
-    done = run("herald", "greet", f"127.0.0.1:{server.getsockname()[1]}")
-    thread.join()
+        with sock:
+            sock.sendall(octets)
+
+    def start(octets):
+        threads.append(threading.Thread(target=serve, args=(octets,)))
+        threads[0].start()
+        return f"127.0.0.1:{server.getsockname()[1]}"
+    yield start
+    threads[0].join()
     server.close()
+
+
+def test_greet_of_another_server(says):
+    """What any server says is printed, in its own octets."""
+    done = run("herald", "greet", says("Grüße\n".encode()))
     assert done.returncode == 0 and done.stdout.decode() == "Grüße\n"
+
+
+def test_nobody_reads_what_has_no_end():
+    """The output fails, and the server goes on: 74 at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server, open("/dev/full", "wb") as full:
+        child = subprocess.Popen([program("herald"), "greet", f"127.0.0.1:{server.getsockname()[1]}"], stdin=subprocess.DEVNULL, stdout=full,
+                                 stderr=subprocess.PIPE)
+        sock, _ = server.accept()
+        sock.settimeout(TIMEOUT)
+        with sock, pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(1 << 16):
+                sock.sendall(b"x" * 4096)
+        assert child.wait(TIMEOUT) == 74 and b"cannot write" in child.stderr.read()
+        child.stderr.close()
+
+
+def test_no_server_drives_the_terminal(says):
+    terminal = Terminal(program("herald"), "greet", says("Grüße\0\x1b[31m\x9b\u202e\\\n".encode() + b"\xff\n"))
+    assert terminal.wait() == 0
+    assert terminal.shown.decode() == "Grüße\\x00\\x1b[31m\\xc2\\x9b\\xe2\\x80\\xae\\\r\n\\xff\r\n"

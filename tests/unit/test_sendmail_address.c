@@ -5,7 +5,8 @@
 #include "cmd/sendmail_envelope.h"
 #include "cmd/sendmail_from.h"
 #include "cmd/sendmail_options.h"
-#include "cmd/submit_client.h"
+#include "client/submit_client.h"
+#include "client/submit_result.h"
 #include "mail/envelope.h"
 
 #include <setjmp.h>
@@ -400,18 +401,18 @@ test_exit_codes(void **state)
 		both[0].step = refusals[i].step;
 		both[0].status = refusals[i].reply == 0 ? status_local(refusals[i].enhanced, "x") :
 		    status_reply(refusals[i].reply, refusals[i].enhanced, "x");
-		if (sendmail_exit_code(&result) != refusals[i].exit_code)
+		if (submit_exit_code(&result) != refusals[i].exit_code)
 			fail_msg("%u %s: %d", refusals[i].reply, refusals[i].enhanced,
-			    sendmail_exit_code(&result));
+			    submit_exit_code(&result));
 	}
 	/* Refused for ever by one is refused for ever. */
 	both[0].status = status_reply(451, "4.3.0", "x");
 	both[1].status = status_reply(550, "5.1.1", "x");
 	both[1].step = "RCPT TO";
 	result.refusal_count = 2;
-	assert_int_equal(sendmail_exit_code(&result), EX_NOUSER);
+	assert_int_equal(submit_exit_code(&result), EX_NOUSER);
 	result.refusal_count = 0;
-	assert_int_equal(sendmail_exit_code(&result), EX_TEMPFAIL);
+	assert_int_equal(submit_exit_code(&result), EX_TEMPFAIL);
 }
 
 int

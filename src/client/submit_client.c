@@ -1,31 +1,27 @@
 /* submit_client.c - hands one mail to an SMTP server and waits for its word. */
-#include "cmd/submit_client.h"
+#include "client/submit_client.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "client/client_stream.h"
 #include "mail/envelope.h"
 #include "proto/smtp_client.h"
 #include "proto/smtp_data.h"
 #include "queue/content.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
+#include <sysexits.h>
 
 #define BLOCK		(64 * 1024)	/* octets read, encoded and written at a time */
-#define CONNECT_PAUSE	50		/* milliseconds between two tries to connect */
 #define QUIT_PATIENCE	1		/* seconds: the mail is taken, that is manners */
-#define SECOND		INT64_C(1000000)
 
 struct submission {
-	int fd;
+	const struct submit_session *session;
+	const struct submit_watch *watch;
 	struct smtp_client *client;
 	const struct envelope *envelope;
 	const struct content *content;
@@ -34,7 +30,9 @@ struct submission {
 	struct smtp_encoder encoder;
 	uint64_t offset;		/* of the content: encoded so far */
 	size_t accepted;		/* recipients for whom the mail is taken */
+	char said;			/* the first digit of the latest line of the server */
 	bool given;			/* the one mail, to the engine */
+	bool securing;			/* the handshake is due */
 	bool sending;			/* the content is on its way */
 	bool ended;			/* its end is in `out` */
 	bool broken;			/* the peer reads no more */
@@ -48,15 +46,20 @@ send_commands(void *owner, const char *octets, size_t len, bool secret)
 {
 	struct submission *submission = owner;
 
-	(void)secret;
+	if (submission->watch->on_client != NULL)
+		submission->watch->on_client(submission->watch->owner, octets, len, secret);
+	/* A buf that grew would leave a copy of the secret behind. */
+	if (secret && submission->out.len == 0)
+		buf_wipe(&submission->out);
 	buf_append(&submission->out, octets, len);
 }
 
 static void
 start_tls(void *owner)
 {
-	(void)owner;
-	abort();	/* SMTP_CLIENT_TLS_NONE never asks for it */
+	struct submission *submission = owner;
+
+	submission->securing = true;
 }
 
 /* Where one is refused nobody is to get it: the connection is closed before any data, which
@@ -82,6 +85,7 @@ on_ready(void *owner)
 		.envelope = submission->envelope,
 		.count = submission->envelope->recipient_count,
 		.eight_bit = submission->envelope->body_8bit,
+		.utf8_header = submission->envelope->smtputf8,
 	};
 
 	if (submission->given) {
@@ -135,7 +139,41 @@ on_finished(void *owner, const struct status *status)
 	submission->finished = true;
 }
 
-/* --- the socket --- */
+/* --- the stream --- */
+
+/* The connection is of no more use before anything was said about the mail. */
+static void
+lose(struct submission *submission, int exit_code, const char *why)
+{
+	submission->result->session_exit = exit_code;
+	smtp_client_lost(submission->client, why);
+	submission->finished = true;
+}
+
+/* Behind the 220 of STARTTLS, in the loop: all that was to go before it is written. */
+static void
+secure(struct submission *submission)
+{
+	const struct submit_session *session = submission->session;
+	const int64_t deadline = clock_monotonic_us() +
+	    (int64_t)smtp_client_timeout(submission->client) * CLIENT_STREAM_SECOND;
+	struct error err;
+
+	submission->securing = false;
+	if (submission->in.len > 0) {
+		lose(submission, EX_UNAVAILABLE,
+		    "STARTTLS: the server said more than it was asked");
+		return;
+	}
+	if (!client_stream_secure(session->stream, session->tls, session->host, deadline, &err)) {
+		lose(submission, errno == EAGAIN ? EX_TEMPFAIL : EX_UNAVAILABLE, err.text);
+		return;
+	}
+	if (submission->watch->on_secured != NULL)
+		submission->watch->on_secured(submission->watch->owner,
+		    client_stream_tls_text(session->stream));
+	smtp_client_secured(submission->client);
+}
 
 /* One more block of content, while it is wanted and there is room. */
 static void
@@ -161,22 +199,34 @@ fill(struct submission *submission)
 	submission->ended = true;
 }
 
+static void
+tell_content(const struct submission *submission)
+{
+	const uint64_t waiting = submission->out.len;
+
+	if (submission->sending && submission->watch->on_content != NULL)
+		submission->watch->on_content(submission->watch->owner,
+		    waiting < submission->offset ? submission->offset - waiting : 0);
+}
+
 static bool
 put(struct submission *submission)
 {
+	struct client_stream *stream = submission->session->stream;
 	struct buf *out = &submission->out;
 	ssize_t n;
 
 	if (out->len == 0 || submission->broken)
 		return false;
-	n = send(submission->fd, buf_octets(out), out->len, MSG_NOSIGNAL);
-	if (n == -1 && errno != EAGAIN && errno != EINTR) {
+	n = client_stream_write(stream, buf_octets(out), out->len);
+	if (n == -1 && errno != EAGAIN) {
 		submission->broken = true;	/* what it has said before is still read */
-		shutdown(submission->fd, SHUT_WR);
+		client_stream_end_writing(stream);
 	}
 	if (n <= 0)
 		return false;
 	buf_consume(out, (size_t)n);
+	tell_content(submission);
 	if (out->len == 0 && submission->ended && submission->sending) {
 		submission->sending = false;
 		smtp_client_data_sent(submission->client);
@@ -184,53 +234,60 @@ put(struct submission *submission)
 	return true;
 }
 
-static bool
+/* For the exit code where no session is to be had. */
+static void
+note_line(struct submission *submission, const char *octets, size_t len)
+{
+	const char *last = len > 1 ? memrchr(octets, '\n', len - 1) : NULL;
+
+	submission->said = last != NULL ? last[1] : octets[0];
+}
+
+static void
 take(struct submission *submission)
 {
+	struct client_stream *stream = submission->session->stream;
+	const struct submit_watch *watch = submission->watch;
 	char *room = buf_reserve(&submission->in, BLOCK);
-	ssize_t n = recv(submission->fd, room, BLOCK, 0);
+	const bool at_line = submission->in.len == 0;
+	ssize_t n = client_stream_read(stream, room, BLOCK);
 
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return false;
+	if (n == -1 && errno == EAGAIN)
+		return;
 	if (n <= 0) {
-		smtp_client_lost(submission->client, n == 0 ? "connection closed" :
-		    strerror(errno));
-		submission->finished = true;
-		return false;
+		lose(submission, EX_TEMPFAIL, n == 0 ? "connection closed" :
+		    client_stream_fault(stream));
+		return;
 	}
+	if (watch->on_server != NULL)
+		watch->on_server(watch->owner, room, (size_t)n,
+		    smtp_client_is_in_auth(submission->client));
+	if (at_line || memchr(room, '\n', (size_t)n - 1) != NULL)
+		note_line(submission, room, (size_t)n);
 	buf_commit(&submission->in, (size_t)n);
 	buf_consume(&submission->in, smtp_client_input(submission->client,
 	    buf_octets(&submission->in), submission->in.len));
-	return true;
-}
-
-static int
-milliseconds_until(int64_t deadline)
-{
-	const int64_t left = deadline - clock_monotonic_us();
-
-	return left <= 0 ? 0 : (int)(left / 1000 + 1);
 }
 
 /* One turn; true if anything moved, which begins the time of the step anew. */
 static bool
 turn(struct submission *submission, int64_t deadline)
 {
-	struct pollfd poll_fd = { .fd = submission->fd, .events = POLLIN };
 	const unsigned before = smtp_client_progress(submission->client);
-	bool moved = false;
+	bool moved = false, writes;
 
+	if (submission->securing && submission->out.len == 0)
+		secure(submission);
 	fill(submission);
 	if (submission->finished)
 		return true;
-	if (submission->out.len > 0 && !submission->broken)
-		poll_fd.events |= POLLOUT;
-	if (poll(&poll_fd, 1, milliseconds_until(deadline)) == -1 && errno != EINTR)
-		poll_fd.revents = POLLIN;	/* recv() says what it is */
-	if (poll_fd.revents & POLLOUT)
-		moved = put(submission);
-	if (!submission->finished && (poll_fd.revents & (POLLIN | POLLHUP | POLLERR)))
-		take(submission);
+	writes = submission->out.len > 0 && !submission->broken;
+	if (client_stream_wait(submission->session->stream, true, writes, deadline)) {
+		if (writes)
+			moved = put(submission);
+		if (!submission->finished && !submission->securing)
+			take(submission);
+	}
 	return moved || before != smtp_client_progress(submission->client);
 }
 
@@ -250,15 +307,16 @@ converse(struct submission *submission)
 
 	while (!submission->finished) {
 		if (moved)
-			deadline = clock_monotonic_us() + patience(submission) * SECOND;
+			deadline = clock_monotonic_us() + patience(submission) *
+			    CLIENT_STREAM_SECOND;
 		moved = turn(submission, deadline);
 		if (!moved && !submission->finished && clock_monotonic_us() >= deadline)
-			smtp_client_lost(submission->client, "no answer in time");
+			lose(submission, EX_TEMPFAIL, "no answer in time");
 	}
 }
 
 void
-submit_mail(int fd, const struct smtp_client_params *params, const struct envelope *envelope,
+submit_mail(const struct submit_session *session, const struct envelope *envelope,
     const struct content *content, struct submit_result *result)
 {
 	static const struct smtp_client_events events = {
@@ -269,17 +327,23 @@ submit_mail(int fd, const struct smtp_client_params *params, const struct envelo
 		.on_recipient = on_recipient,
 		.on_finished = on_finished,
 	};
+	static const struct submit_watch nobody;
 	struct submission submission = {
-		.fd = fd, .envelope = envelope, .content = content, .result = result,
+		.session = session, .envelope = envelope, .content = content, .result = result,
+		.watch = session->watch != NULL ? session->watch : &nobody,
 	};
 
 	memset(result, 0, sizeof(*result));
-	submission.client = smtp_client_new(params, &events, &submission);
+	submission.client = smtp_client_new(session->params, &events, &submission);
 	converse(&submission);
 	result->taken = submission.accepted == envelope->recipient_count;
+	if (smtp_client_auth_refused(submission.client))
+		result->session_exit = EX_NOPERM;
+	else if (result->session_exit == 0)
+		result->session_exit = submission.said == '4' ? EX_TEMPFAIL : EX_UNAVAILABLE;
 	smtp_client_free(submission.client);
 	buf_free(&submission.in);
-	buf_free(&submission.out);
+	buf_wipe(&submission.out);
 }
 
 void
@@ -287,52 +351,4 @@ submit_result_clear(struct submit_result *result)
 {
 	free(result->refusals);
 	memset(result, 0, sizeof(*result));
-}
-
-/* --- connecting --- */
-
-static int
-connect_once(const char *path)
-{
-	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int fd, saved;
-
-	if (strlen(path) >= sizeof(to.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	memcpy(to.sun_path, path, strlen(path) + 1);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd == -1)
-		return -1;
-	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
-		return fd;
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return -1;
-}
-
-/* It may be starting, or have more to take in than its backlog holds. */
-static bool
-may_come(int why)
-{
-	return why == ENOENT || why == ECONNREFUSED || why == EAGAIN || why == EINTR;
-}
-
-int
-submit_connect(const char *path, int64_t deadline, struct error *err)
-{
-	static const struct timespec pause = { 0, CONNECT_PAUSE * 1000000L };
-	int fd, why;
-
-	while ((fd = connect_once(path)) == -1 && may_come(errno) &&
-	    clock_monotonic_us() < deadline)
-		nanosleep(&pause, NULL);
-	if (fd == -1) {
-		why = errno;
-		error_set(err, ERROR_NETWORK, "cannot connect to %s: %s", path, strerror(why));
-		errno = why;
-	}
-	return fd;
 }

@@ -1,12 +1,12 @@
 /* client.c - what the verbs of herald share: errors, output, sockets. */
-#include "cmd/client.h"
+#include "autoconfig.h"
+#include "client/client.h"
 
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,31 +15,59 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+static void __attribute__((format(printf, 1, 0)))
+say(const char *fmt, va_list ap)
+{
+	fputs("herald: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
 int
 client_fail(int exit_code, const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("herald: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 	return exit_code;
 }
 
 void
-client_debug(const struct client_command *command, const char *fmt, ...)
+client_debug(bool is_shown, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (!command->debug)
+	if (!is_shown)
 		return;
-	fputs("herald: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+}
+
+int
+client_other_option(int option, const char *verb, const char *help)
+{
+	switch (option) {
+	case 'V':
+		puts("herald " PACKAGE_VERSION);
+		return client_flush(EX_OK);
+	case 'h':
+		fputs(help, stdout);
+		return client_flush(EX_OK);
+	default:
+		fprintf(stderr, "Try: herald %s --help\n", verb);
+		return EX_USAGE;
+	}
+}
+
+int
+client_check_value(const char *option, const char *value)
+{
+	if (strpbrk(value, "\r\n") == NULL)
+		return 0;
+	return client_fail(EX_DATAERR, "%s: a line break is not allowed here", option);
 }
 
 /* What a server says goes to a terminal without the controls that would drive it. */
@@ -51,7 +79,7 @@ print_safely(const char *octets, size_t len)
 
 	for (size_t at = 0; at < len; at += run + 1) {
 		run = 0;
-		while (at + run < len && strchr("\n\t\\", octets[at + run]) == NULL)
+		while (at + run < len && memchr("\n\t\\", octets[at + run], 3) == NULL)
 			run++;
 		fputs(text_printable_utf8(safe, size, octets + at, run), stdout);
 		if (at + run < len)
@@ -89,37 +117,6 @@ client_wait(int fd, short events, uint64_t seconds)
 	return count;
 }
 
-static bool
-finish_connect(int fd)
-{
-	int failure = 0;
-	socklen_t len = sizeof(failure);
-
-	if (errno != EINPROGRESS)
-		return false;
-	if (client_wait(fd, POLLOUT, CLIENT_SECONDS) == 0) {
-		errno = ETIMEDOUT;
-		return false;
-	}
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &failure, &len) == -1)
-		return false;
-	errno = failure;
-	return failure == 0;
-}
-
-int
-client_open(const struct sockaddr *address, socklen_t len, int type)
-{
-	int fd = socket(address->sa_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), failure;
-
-	if (fd == -1 || connect(fd, address, len) == 0 || finish_connect(fd))
-		return fd;
-	failure = errno;
-	close(fd);
-	errno = failure;
-	return -1;
-}
-
 int
 client_parse(const char *server, char host[ENDPOINT_HOST_MAX + 1], uint16_t *port)
 {
@@ -128,22 +125,4 @@ client_parse(const char *server, char host[ENDPOINT_HOST_MAX + 1], uint16_t *por
 	if (!endpoint_parse_host(server, 0, host, port, &err))
 		return client_fail(EX_USAGE, "%s", err.text);
 	return 0;
-}
-
-int
-client_look_up(const char *host, uint16_t port, int type, struct addrinfo **out)
-{
-	struct addrinfo hints = {
-		.ai_family = AF_UNSPEC, .ai_socktype = type, .ai_flags = AI_NUMERICSERV
-	};
-	char service[8];
-	int failure;
-
-	snprintf(service, sizeof(service), "%u", port);
-	failure = getaddrinfo(host, service, &hints, out);
-	if (failure == 0)
-		return 0;
-	return client_fail(failure == EAI_AGAIN ? EX_TEMPFAIL : EX_UNAVAILABLE,
-	    "cannot find %s: %s", host,
-	    failure == EAI_SYSTEM ? strerror(errno) : gai_strerror(failure));
 }
