@@ -19,6 +19,7 @@ static const char help[] =
     "  quote HOST:PORT [TEXT...]  sends TEXT as a datagram and prints the reply\n"
     "  send --from A --to B ...   composes a mail, with HTML, pictures and attachments, and\n"
     "                             sends it\n"
+    "  fetch pop3s://USER@HOST    shows mail and saves its attachments\n"
     "\n"
     "A verb may be shortened while it is unique.\n";
 
@@ -29,6 +30,7 @@ static const struct {
 	{ "greet", client_greet },
 	{ "quote", client_quote },
 	{ "send", client_send },
+	{ "fetch", client_fetch },
 };
 
 #define VERB_COUNT	(sizeof(verbs) / sizeof(verbs[0]))
@@ -103,7 +105,7 @@ main(int argc, char **argv)
 		return usage();
 	verb = find_verb(argv[optind]);
 	if (verb >= VERB_COUNT)
-		return client_fail(EX_USAGE, "\"%s\" is %s, there are: greet, quote, send",
+		return client_fail(EX_USAGE, "\"%s\" is %s, there are: greet, quote, send, fetch",
 		    argv[optind], verb == AMBIGUOUS ? "no single verb" : "no verb");
 	memmove(argv + optind, argv + optind + 1, (size_t)(argc - optind) * sizeof(*argv));
 	optind = 0;			/* another parser begins (getopt(3)) */
