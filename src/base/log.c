@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINE_MAX_OCTETS	4000	/* with the stamp within PIPE_BUF, so that a write is whole */
+#define LINE_MAX_OCTETS	4064	/* with the stamp; within PIPE_BUF, so that a write is whole */
 #define REOPEN_US	1000000	/* between two tries to open /dev/log */
 
 /* The log is one of the two globals of the house (STYLE, OWNERSHIP). */
@@ -23,9 +23,17 @@ static struct {
 	int syslog_fd;
 	int64_t reopen_at;		/* monotonic microseconds */
 	uint64_t dropped;
+	time_t stamped;			/* the second that `stamp` tells */
+	char stamp[32];
+	char process[16];		/* "[4711]: " */
 } state = {
 	.settings = { LOG_TARGET_STDERR, LOG_LEVEL_INFO, LOG_MAIL, "herald" },
 	.syslog_fd = -1,
+};
+
+struct line {
+	size_t len;
+	char text[LINE_MAX_OCTETS];
 };
 
 static void
@@ -58,24 +66,74 @@ open_syslog(void)
 	return true;
 }
 
-/* RFC 3164 4.1: <PRI>TIMESTAMP TAG: the local syslogd adds the host. */
+/* --- a line --- */
+
 static void
-send_syslog(enum log_level level, const char *line)
+add(struct line *line, const char *text)
 {
-	char datagram[LINE_MAX_OCTETS + 64], stamp[32];
+	size_t len = strnlen(text, sizeof(line->text) - 1 - line->len);
+
+	memcpy(line->text + line->len, text, len);
+	line->len += len;
+}
+
+/* "Nov 23 14:33:03 ": made once for all lines of a second. */
+static const char *
+stamp(void)
+{
 	time_t now = (time_t)clock_now();
 	struct tm local;
-	int len;
 
-	localtime_r(&now, &local);
-	strftime(stamp, sizeof(stamp), "%b %e %H:%M:%S", &local);
-	len = snprintf(datagram, sizeof(datagram), "<%d>%s %s",
-	    state.settings.facility | (int)level, stamp, line);
-	if (!open_syslog()) {
-		state.dropped++;
-		return;
+	if (now != state.stamped || state.stamp[0] == '\0') {
+		localtime_r(&now, &local);
+		strftime(state.stamp, sizeof(state.stamp), "%b %e %H:%M:%S ", &local);
+		state.stamped = now;
 	}
-	if (send(state.syslog_fd, datagram, (size_t)len, MSG_NOSIGNAL) != -1)
+	return state.stamp;
+}
+
+/* No process of ours forks and goes on to log. */
+static const char *
+process(void)
+{
+	if (state.process[0] == '\0')
+		snprintf(state.process, sizeof(state.process), "[%ld]: ", (long)getpid());
+	return state.process;
+}
+
+/* RFC 3164 4.1: <PRI>TIMESTAMP TAG: the local syslogd adds the host. */
+static void
+begin_line(struct line *line, enum log_level level, const char *component)
+{
+	line->len = 0;
+	if (state.settings.target == LOG_TARGET_SYSLOG)
+		line->len = (size_t)snprintf(line->text, sizeof(line->text), "<%d>",
+		    state.settings.facility | (int)level);
+	add(line, stamp());
+	add(line, state.settings.ident);
+	add(line, "/");
+	add(line, component);
+	add(line, process());
+}
+
+static void __attribute__((format(printf, 2, 0)))
+add_words(struct line *line, const char *fmt, va_list ap)
+{
+	size_t room = sizeof(line->text) - 1 - line->len;	/* the last octet is for "\n" */
+	char *words = line->text + line->len;
+	int len = vsnprintf(words, room, fmt, ap);
+
+	if (len > 0)
+		line->len += (size_t)len < room ? (size_t)len : room - 1;
+	for (; words < line->text + line->len; words++)
+		if ((unsigned char)*words < 0x20 || *words == 0x7f)
+			*words = ' ';
+}
+
+static void
+send_syslog(const struct line *line)
+{
+	if (send(state.syslog_fd, line->text, line->len, MSG_NOSIGNAL) != -1)
 		return;
 	state.dropped++;
 	if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
@@ -86,19 +144,12 @@ send_syslog(enum log_level level, const char *line)
  * shared with a shell, so it is not made non-blocking: a pipe that is full would hold
  * the loop, hence it is asked first. */
 static void
-send_stderr(const char *line, size_t len)
+send_stderr(struct line *line)
 {
 	struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
-	char text[LINE_MAX_OCTETS + 64];
-	time_t now = (time_t)clock_now();
-	struct tm local;
-	size_t head;
 
-	localtime_r(&now, &local);
-	head = strftime(text, 32, "%b %e %H:%M:%S ", &local);
-	memcpy(text + head, line, len);
-	text[head + len] = '\n';
-	if (poll(&ready, 1, 0) != 1 || write(STDERR_FILENO, text, head + len + 1) == -1)
+	line->text[line->len++] = '\n';
+	if (poll(&ready, 1, 0) != 1 || write(STDERR_FILENO, line->text, line->len) == -1)
 		state.dropped++;
 }
 
@@ -135,29 +186,24 @@ log_ident(void)
 void
 log_write(enum log_level level, const char *component, const char *fmt, ...)
 {
-	char line[LINE_MAX_OCTETS];
-	size_t len;
+	bool to_syslog = state.settings.target == LOG_TARGET_SYSLOG;
+	struct line line;
 	va_list ap;
-	int n;
 
 	if (!log_wants(level))
 		return;
-	n = snprintf(line, sizeof(line), "%s/%s[%ld]: ", state.settings.ident, component,
-	    (long)getpid());
-	len = n > 0 && (size_t)n < sizeof(line) ? (size_t)n : 0;
+	if (to_syslog && !open_syslog()) {
+		state.dropped++;
+		return;
+	}
+	begin_line(&line, level, component);
 	va_start(ap, fmt);
-	n = vsnprintf(line + len, sizeof(line) - len, fmt, ap);
+	add_words(&line, fmt, ap);
 	va_end(ap);
-	len += n < 0 ? 0 : (size_t)n;
-	if (len >= sizeof(line))
-		len = sizeof(line) - 1;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = ' ';
-	if (state.settings.target == LOG_TARGET_SYSLOG)
-		send_syslog(level, line);
+	if (to_syslog)
+		send_syslog(&line);
 	else
-		send_stderr(line, len);
+		send_stderr(&line);
 }
 
 uint64_t
