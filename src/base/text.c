@@ -81,6 +81,17 @@ print_piece(char *out, const unsigned char *octets, size_t len, bool utf8, size_
 	return 4;
 }
 
+/* Copies the run in front that stands for itself, as most text does; returns its octets. */
+static size_t
+copy_plain(char *out, const char *octets, size_t len)
+{
+	size_t n = 0;
+
+	for (; n < len && octets[n] >= 0x20 && octets[n] < 0x7f && octets[n] != '\\'; n++)
+		out[n] = octets[n];
+	return n;
+}
+
 static char *
 print_all(char *out, size_t size, const char *octets, size_t len, bool utf8)
 {
@@ -90,6 +101,9 @@ print_all(char *out, size_t size, const char *octets, size_t len, bool utf8)
 
 	if (size == 0)
 		return out;
+	if (size > MORE_MAX)
+		written = i = copy_plain(out, octets,
+		    len < size - MORE_MAX ? len : size - MORE_MAX);
 	while (i < len) {
 		size_t n = print_piece(piece, at + i, len - i, utf8, &used);
 
@@ -152,6 +166,21 @@ text_copy(char *out, size_t size, const char *text)
 		memcpy(out, text, len);
 		out[len] = '\0';
 	}
+	return out;
+}
+
+char *
+text_number(char *out, unsigned number)
+{
+	char digits[10];
+	size_t len = 0;
+
+	do
+		digits[len++] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	while (len > 0)
+		*out++ = digits[--len];
+	*out = '\0';
 	return out;
 }
 

@@ -19,6 +19,7 @@ bool text_equal(const char *a, const char *b);			/* ASCII, case does not count *
 bool text_has_prefix(const char *text, const char *prefix);	/* case counts */
 void text_lower(char *text);					/* ASCII, in place */
 char *text_copy(char *out, size_t size, const char *text);	/* cuts silently; returns out */
+char *text_number(char *out, unsigned number);	/* its digits and a NUL; returns where that is */
 
 /* The most octets <= limit that do not cut a UTF-8 character in two. */
 size_t text_utf8_cut(const char *octets, size_t len, size_t limit);

@@ -37,7 +37,7 @@ static const char *
 delay_text(char out[DELAY_SIZE], int64_t us)
 {
 	int64_t hundredths = us <= 0 ? 0 : (us + 5000) / 10000;
-	size_t len;
+	char *at;
 
 	if (us >= 9950000) {
 		snprintf(out, DELAY_SIZE, "%lld", (long long)((us + 500000) / 1000000));
@@ -45,12 +45,13 @@ delay_text(char out[DELAY_SIZE], int64_t us)
 	}
 	if (hundredths >= 100)
 		hundredths = (us + 50000) / 100000 * 10;
-	len = (size_t)snprintf(out, DELAY_SIZE, "%lld.%02lld", (long long)(hundredths / 100),
-	    (long long)(hundredths % 100));
-	while (out[len - 1] == '0')
-		out[--len] = '\0';
-	if (out[len - 1] == '.')
-		out[len - 1] = '\0';
+	at = text_number(out, (unsigned)(hundredths / 100));
+	if (hundredths % 100 == 0)
+		return out;
+	*at++ = '.';
+	at = text_number(at, (unsigned)(hundredths / 10 % 10));
+	if (hundredths % 10 != 0)
+		text_number(at, (unsigned)(hundredths % 10));
 	return out;
 }
 
@@ -103,6 +104,13 @@ static const struct {
 };
 
 static void
+add(struct buf *line, const char *name, const char *value)
+{
+	buf_append_text(line, name);
+	buf_append_text(line, value);
+}
+
+static void
 append_delays(struct buf *line, const int64_t delays[4])
 {
 	char text[5][DELAY_SIZE];
@@ -112,8 +120,10 @@ append_delays(struct buf *line, const int64_t delays[4])
 		delay_text(text[i], delays[i]);
 		total += delays[i] > 0 ? delays[i] : 0;
 	}
-	buf_appendf(line, ", delay=%s, delays=%s/%s/%s/%s", delay_text(text[4], total), text[0],
-	    text[1], text[2], text[3]);
+	add(line, ", delay=", delay_text(text[4], total));
+	add(line, ", delays=", text[0]);
+	for (size_t i = 1; i < 4; i++)
+		add(line, "/", text[i]);
 }
 
 /* Whom the client named, where an alias or a hop before us has made another of it. */
@@ -136,25 +146,27 @@ maillog_attempt(const struct maillog_attempt *attempt)
 {
 	struct buf line = { .octets = NULL };
 	struct field field;
-	char dsn[STATUS_DSN_MAX], reply[REPLY_SIZE];
+	char text[REPLY_SIZE];
 	bool has_tls = attempt->tls != NULL && attempt->tls[0] != '\0' &&
 	    strcmp(attempt->tls, "none") != 0;
 	/* Tools that insist on Postfix read nothing between delays= and dsn=. */
 	bool tls_last = strcmp(log_ident(), "postfix") == 0;
 
-	buf_appendf(&line, "%s: to=<%s>", attempt->envelope->queue_id,
-	    printable_path(&field, &attempt->recipient->forward_path));
+	add(&line, attempt->envelope->queue_id, ": to=<");
+	add(&line, printable_path(&field, &attempt->recipient->forward_path), ">");
 	append_original(&line, attempt->recipient);
-	buf_appendf(&line, ", relay=%s", printable(&field, attempt->relay));
+	add(&line, ", relay=", printable(&field, attempt->relay));
 	if (attempt->conn_use > 1)
 		buf_appendf(&line, ", conn_use=%u", attempt->conn_use);
 	append_delays(&line, attempt->delays);
 	if (has_tls && !tls_last)
-		buf_appendf(&line, ", tls=%s", attempt->tls);
-	buf_appendf(&line, ", dsn=%s, status=%s (%s)", status_dsn(attempt->status, dsn),
-	    fates[attempt->fate].name, status_text(attempt->status, reply, sizeof(reply)));
+		add(&line, ", tls=", attempt->tls);
+	add(&line, ", dsn=", status_dsn(attempt->status, text));
+	add(&line, ", status=", fates[attempt->fate].name);
+	add(&line, " (", status_text(attempt->status, text, sizeof(text)));
+	buf_append_text(&line, ")");
 	if (has_tls && tls_last)
-		buf_appendf(&line, ", tls=%s", attempt->tls);
+		add(&line, ", tls=", attempt->tls);
 	log_write(fates[attempt->fate].level, "smtp", "%s", buf_text(&line));
 	buf_free(&line);
 }

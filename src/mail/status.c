@@ -114,26 +114,33 @@ status_parse(uint16_t reply_code, const char *text, size_t len)
 const char *
 status_dsn(const struct status *status, char out[STATUS_DSN_MAX])
 {
-	if (status->enhanced.class == 0)
-		snprintf(out, STATUS_DSN_MAX, "%d.0.0", (int)status_class(status));
-	else
-		snprintf(out, STATUS_DSN_MAX, "%u.%u.%u", status->enhanced.class % 10u,
-		    status->enhanced.subject % 1000u, status->enhanced.detail % 1000u);
+	bool has_code = status->enhanced.class != 0;
+	unsigned class = has_code ? status->enhanced.class % 10u : status_class(status);
+	char *at = text_number(out, class);
+
+	*at++ = '.';
+	at = text_number(at, has_code ? status->enhanced.subject % 1000u : 0);
+	*at++ = '.';
+	text_number(at, has_code ? status->enhanced.detail % 1000u : 0);
 	return out;
 }
 
 const char *
 status_text(const struct status *status, char *out, size_t size)
 {
-	char dsn[STATUS_DSN_MAX];
+	char codes[16 + STATUS_DSN_MAX] = "", *at = codes;
 
-	if (status->reply_code == 0)
-		snprintf(out, size, "%s", status->text);
-	else if (status->enhanced.class == 0)
-		snprintf(out, size, "%u%s%s", status->reply_code,
-		    status->text[0] == '\0' ? "" : " ", status->text);
-	else
-		snprintf(out, size, "%u %s%s%s", status->reply_code, status_dsn(status, dsn),
-		    status->text[0] == '\0' ? "" : " ", status->text);
+	if (status->reply_code != 0)
+		at = text_number(at, status->reply_code);
+	if (status->reply_code != 0 && status->enhanced.class != 0) {
+		*at++ = ' ';
+		at += strlen(status_dsn(status, at));
+	}
+	if (at > codes && status->text[0] != '\0')
+		*at++ = ' ';
+	*at = '\0';
+	text_copy(out, size, codes);
+	if (size > (size_t)(at - codes))
+		text_copy(out + (at - codes), size - (size_t)(at - codes), status->text);
 	return out;
 }
