@@ -202,10 +202,27 @@ encode_line(struct smtp_encoder *encoder, struct buf *out, size_t at, const char
 	return line_end + 1;
 }
 
+/* How far whole lines stand as they may leave: up to one that begins with a dot, has a CR or
+ * LF alone, or does not end here.  The first one's beginning has been dealt with. */
+static size_t
+clean_lines(const char *octets, size_t at, size_t len)
+{
+	size_t first = at;
+
+	while (at < len && (octets[at] != '.' || at == first)) {
+		const char *lf = memchr(octets + at, '\n', len - at);
+
+		if (lf == NULL || memchr(octets + at, '\r', (size_t)(lf - octets) - at) != lf - 1)
+			break;
+		at = (size_t)(lf + 1 - octets);
+	}
+	return at;
+}
+
 void
 smtp_encode(struct smtp_encoder *encoder, struct buf *out, const char *octets, size_t len)
 {
-	size_t at = 0;
+	size_t at = 0, clean;
 
 	while (at < len) {
 		if (encoder->state == AFTER_CR) {
@@ -217,7 +234,14 @@ smtp_encode(struct smtp_encoder *encoder, struct buf *out, const char *octets, s
 		}
 		if (encoder->state == LINE_START && octets[at] == '.')
 			buf_append(out, ".", 1);
-		at = encode_line(encoder, out, at, octets, len);
+		clean = clean_lines(octets, at, len);
+		if (clean > at) {
+			buf_append(out, octets + at, clean - at);
+			encoder->state = LINE_START;
+			at = clean;
+		} else {
+			at = encode_line(encoder, out, at, octets, len);
+		}
 	}
 }
 

@@ -18,40 +18,54 @@ upload_start(struct upload *upload, struct content *content, bool raw)
 }
 
 static void
-write_block(struct upload *upload, struct conn *conn, const char *block, size_t len)
+write_octets(struct upload *upload, struct conn *conn, const char *octets, size_t len)
 {
 	struct buf wire = { 0 };
 
 	if (upload->raw) {
-		conn_write(conn, block, len);
+		conn_write(conn, octets, len);
 		return;
 	}
-	if (len > 0)
-		smtp_encode(&upload->encoder, &wire, block, len);
-	else
+	buf_reserve(&wire, len + len / 64 + 16);	/* some dots, and the end */
+	smtp_encode(&upload->encoder, &wire, octets, len);
+	if (upload->is_whole)
 		smtp_encode_end(&upload->encoder, &wire);
 	conn_write(conn, buf_octets(&wire), wire.len);
 	buf_free(&wire);
 }
 
+/* What is in memory is one block; of a file, `room` takes the next one. */
+static bool
+write_block(struct upload *upload, struct conn *conn, char *room, struct error *err)
+{
+	const struct content *content = upload->content;
+	const char *octets = content_octets(content);
+	size_t len = (size_t)content_size(content);
+
+	if (octets == NULL) {
+		if (!content_read(content, upload->offset, room, BLOCK, &len, err))
+			return false;
+		octets = room;
+	}
+	upload->offset += len;
+	upload->is_whole = upload->offset == content_size(content);
+	write_octets(upload, conn, octets, len);
+	return true;
+}
+
 enum upload_result
 upload_continue(struct upload *upload, struct conn *conn, struct error *err)
 {
-	char *block = mem_alloc(BLOCK);
-	bool failed = false;
-	size_t got = 1;
+	char *room = content_in_memory(upload->content) ? NULL : mem_alloc(BLOCK);
+	bool is_good = true;
 
-	for (int i = 0; i < BLOCKS_A_TURN && got > 0 && conn_unsent(conn) < CONN_DRAINED; i++) {
-		failed = !content_read(upload->content, upload->offset, block, BLOCK, &got, err);
-		if (failed)
-			break;
-		upload->offset += got;
-		write_block(upload, conn, block, got);
-	}
-	free(block);
-	if (failed)
+	for (int i = 0; i < BLOCKS_A_TURN && is_good && !upload->is_whole &&
+	    conn_unsent(conn) < CONN_DRAINED; i++)
+		is_good = write_block(upload, conn, room, err);
+	free(room);
+	if (!is_good)
 		return UPLOAD_FAILED;
-	if (got == 0) {
+	if (upload->is_whole) {
 		upload->content = NULL;
 		return UPLOAD_DONE;
 	}

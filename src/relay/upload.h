@@ -11,11 +11,12 @@ struct conn;
 struct content;
 struct error;
 
-/* A value; never more than some blocks of the content are in memory. */
+/* A value; of a content in a file never more than some blocks are in memory. */
 struct upload {
 	struct content *content;	/* borrowed; NULL: no mail data is under way */
 	struct smtp_encoder encoder;
 	uint64_t offset;		/* octets read so far */
+	bool is_whole;			/* all is written, with the end of data */
 	bool raw;			/* for BDAT: the octets as they are, RFC 3030 */
 };
 
