@@ -72,8 +72,9 @@ flush(void *owner)
 		store->urgent = true;
 	else if (store->lazy_since == 0)
 		store->lazy_since = store_monotonic_ns();
-	pthread_cond_signal(&store->wake);
 	pthread_mutex_unlock(&store->mutex);
+	/* Not before: the thread would wake only to wait for the lock. */
+	pthread_cond_signal(&store->wake);
 }
 
 /* --- kept values --- */
