@@ -277,7 +277,7 @@ static bool
 open_handle(struct sqlite_db *db, struct error *err)
 {
 	int code = sqlite3_open_v2(db->path, &db->handle,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, sqlite_vfs());
 
 	if (code != SQLITE_OK)
 		return sqlite_refuse(db, code, "cannot open it", err);

@@ -53,6 +53,9 @@ char *sqlite_file_prepare(const char *path, struct error *err);
 void sqlite_file_mark(const char *path, bool trouble);
 bool sqlite_file_marked(const char *path);
 
+/* The name of a VFS that gathers the writes of SQLite, made when it is asked for first. */
+const char *sqlite_vfs(void);
+
 /* Sets the pragmas and asks them back, makes the tables where there are none or brings old
  * ones to the present schema, and prepares the statements. */
 bool sqlite_prepare(struct sqlite_db *db, struct error *err);
