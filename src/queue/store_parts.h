@@ -21,12 +21,12 @@ struct store {
 	const struct store_driver *driver;
 	struct store_options options;
 	char *path, *directory;			/* what the options point to */
-	struct event *answered;
+	struct event *answered, *patience;
 	int eventfd;
 	pthread_t thread;
 
 	/* The loop's alone. */
-	struct store_requests outgoing;		/* of this turn */
+	struct store_requests outgoing;		/* of this turn, or waiting for others */
 	struct loop_task flush;
 	void (*health)(void *owner, bool healthy, const struct error *why);
 	void *health_owner;
@@ -40,8 +40,7 @@ struct store {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	struct store_requests requests, answers;
-	bool urgent, stopping, healthy;
-	int64_t lazy_since;			/* of the first waiting request; 0: none */
+	bool stopping, healthy;
 	unsigned history;			/* seconds, as last told */
 	bool history_told;
 	struct store_totals totals;

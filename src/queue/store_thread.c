@@ -7,12 +7,6 @@
 #include "queue/content.h"
 #include "queue/store_parts.h"
 
-/* Results wait this long for an insert whose sync they can share.  A sync takes less than
- * a millisecond on good disks and ten on poor ones: with this a queue that only delivers
- * makes at most fifty syncs a second.  What a crash in between costs are duplicates, no
- * more than are delivered in this time. */
-#define STORE_LAZY_NS	(20 * 1000000LL)
-
 int64_t
 store_monotonic_ns(void)
 {
@@ -271,29 +265,15 @@ wait_until(struct store *store, int64_t when)
 	pthread_cond_timedwait(&store->wake, &store->mutex, &deadline);
 }
 
-/* When something is to be done though nobody asks; 0: never. */
-static int64_t
-next_deadline(const struct store *store)
-{
-	int64_t lazy = store->lazy_since + STORE_LAZY_NS;
-
-	if (store->db == NULL)
-		return store->retry_at;
-	if (store->lazy_since == 0)
-		return store->tidy_at;
-	return store->tidy_at != 0 && store->tidy_at < lazy ? store->tidy_at : lazy;
-}
-
 /* Returns, with the mutex held, when something is to be done. */
 static void
 wait_for_work(struct store *store)
 {
 	for (;;) {
-		int64_t deadline = next_deadline(store);
+		/* When something is to be done though nobody asks; 0: never. */
+		int64_t deadline = store->db == NULL ? store->retry_at : store->tidy_at;
 
-		if (store->stopping || store->urgent || store->history_told)
-			return;
-		if (store->db == NULL && !TAILQ_EMPTY(&store->requests))
+		if (store->stopping || store->history_told || !TAILQ_EMPTY(&store->requests))
 			return;
 		if (deadline == 0)
 			pthread_cond_wait(&store->wake, &store->mutex);
@@ -348,8 +328,6 @@ store_work(void *arg)
 		pthread_mutex_lock(&store->mutex);
 		wait_for_work(store);
 		TAILQ_CONCAT(&batch, &store->requests, entry);
-		store->urgent = false;
-		store->lazy_since = 0;
 		stopping = store->stopping;
 		told = store->history_told;
 		store->history_told = false;
