@@ -117,6 +117,25 @@ close_file(sqlite3_file *base)
 	return real(base)->pMethods->xClose(real(base));
 }
 
+/* Others may look from here on. */
+static int
+unlock(sqlite3_file *base, int level)
+{
+	int code = flush(base);
+	int unlocked = real(base)->pMethods->xUnlock(real(base), level);
+
+	return code != SQLITE_OK ? code : unlocked;
+}
+
+/* Some of these speak of what was written: on F2FS, that it is to take effect as a whole. */
+static int
+control(sqlite3_file *base, int what, void *arg)
+{
+	int code = flush(base);
+
+	return code != SQLITE_OK ? code : real(base)->pMethods->xFileControl(real(base), what, arg);
+}
+
 /* --- passed on --- */
 
 static int
@@ -126,21 +145,9 @@ lock(sqlite3_file *base, int level)
 }
 
 static int
-unlock(sqlite3_file *base, int level)
-{
-	return real(base)->pMethods->xUnlock(real(base), level);
-}
-
-static int
 check_lock(sqlite3_file *base, int *out)
 {
 	return real(base)->pMethods->xCheckReservedLock(real(base), out);
-}
-
-static int
-control(sqlite3_file *base, int what, void *arg)
-{
-	return real(base)->pMethods->xFileControl(real(base), what, arg);
 }
 
 static int

@@ -125,6 +125,22 @@ test_failure_is_final(void **state)
 	assert_int_equal(size_on_disk(), 0);
 }
 
+/* Who may look after it, or is told of it, finds it in the file. */
+static void
+test_written_when_unlocked_or_told(void **state)
+{
+	sqlite3_file *file = open_file();
+
+	(void)state;
+	assert_int_equal(file->pMethods->xWrite(file, "one", 3, 0), SQLITE_OK);
+	file->pMethods->xFileControl(file, SQLITE_FCNTL_COMMIT_ATOMIC_WRITE, NULL);
+	assert_int_equal(size_on_disk(), 3);
+	assert_int_equal(file->pMethods->xWrite(file, "two", 3, 3), SQLITE_OK);
+	assert_int_equal(file->pMethods->xUnlock(file, SQLITE_LOCK_NONE), SQLITE_OK);
+	assert_int_equal(size_on_disk(), 6);
+	close_file(file);
+}
+
 /* Not synced: it is nobody's. */
 static void
 test_closed_without_sync(void **state)
@@ -159,6 +175,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_random_writes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_failure_is_final, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_written_when_unlocked_or_told, set_up,
+		    tear_down),
 		cmocka_unit_test_setup_teardown(test_closed_without_sync, set_up, tear_down),
 	};
 
