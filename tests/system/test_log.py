@@ -152,9 +152,21 @@ def works(one, endpoint, sink):
 
 
 def test_without_dev_log(start):
-    """L3: no /dev/log: herald starts and works."""
+    """L3: no /dev/log: herald starts and works, what is not made is counted, and a syslogd that comes later has the next lines."""
     syslog = Syslog(start.directory, listen=False)
-    works(*logging_relay(start, syslog))
+    one, endpoint, sink = logging_relay(start, syslog)
+    works(one, endpoint, sink)
+    dropped = one.status()["log_dropped"]
+    assert dropped > 0
+    works(one, endpoint, sink)
+    assert one.status()["log_dropped"] >= dropped + 3          # that it is queued, sent, removed
+    late = Syslog(start.directory)
+    start.running.append(late)
+
+    def arrives():
+        works(one, endpoint, sink)
+        return any("status=sent" in text for text in late.texts())
+    wait_until(arrives, "lines at the new socket")
 
 
 def test_dev_log_that_nobody_reads(start):

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 static void
@@ -291,6 +292,30 @@ log_line_is_one_line(void **state)
 	free(wide);
 }
 
+/* Which is kept for all lines of a second. */
+static void
+log_stamp_follows_the_clock(void **state)
+{
+	static const int64_t seconds[] = { 1700000000, 1700000001, 1700086400, 1600000000 };
+	char line[8192], expect[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(seconds) / sizeof(seconds[0]); i++) {
+		time_t now = (time_t)seconds[i];
+		struct tm local;
+
+		clock_set(seconds[i] * 1000000);
+		localtime_r(&now, &local);
+		strftime(expect, sizeof(expect), "%b %e %H:%M:%S herald/", &local);
+		log_to_pipe(line, sizeof(line), LOG_LEVEL_INFO, "a line");
+		assert_memory_equal(line, expect, strlen(expect));
+		clock_set(seconds[i] * 1000000 + 999999);
+		log_to_pipe(line, sizeof(line), LOG_LEVEL_INFO, "another");
+		assert_memory_equal(line, expect, strlen(expect));
+	}
+	clock_set(-1);
+}
+
 static void
 log_drops_rather_than_waits(void **state)
 {
@@ -326,6 +351,7 @@ main(void)
 		cmocka_unit_test(map_each_may_remove),
 		cmocka_unit_test(clock_stands_where_it_is_set),
 		cmocka_unit_test(log_line_is_one_line),
+		cmocka_unit_test(log_stamp_follows_the_clock),
 		cmocka_unit_test(log_drops_rather_than_waits),
 	};
 
