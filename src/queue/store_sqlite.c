@@ -339,6 +339,8 @@ open_db(const struct store_options *options, struct error *err)
 
 /* --- transactions --- */
 
+/* Whole ones, no savepoints: where one is rolled back after pages went to the log early,
+ * SQLite 3.40 leaves a wrong checksum there, and a crash loses what was committed behind it. */
 enum store_result
 sqlite_begin(void *arg, struct error *err)
 {
