@@ -1,35 +1,23 @@
-/* quote_load.c - asks a UDP service as fast as it answers, and counts the replies. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
+/* quote_load.c - asks a UDP service as fast as it answers, or faster, and counts the replies. */
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include <sysexits.h>
+
+#include "common.h"
 
 #define BATCH		64
 #define WINDOW		256	/* requests without a reply; more only fills socket buffers */
 #define LOST_MS		20	/* no reply for so long: the rest of the window was dropped */
-
-static double
-seconds(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 struct load {
 	int fd;
 	struct mmsghdr out[BATCH], in[BATCH];
 	struct iovec out_part[BATCH], in_part[BATCH];
 	char replies[BATCH][2048];
-	uint64_t sent, answered;
+	unsigned long sent, answered;
 	unsigned open;
 };
 
@@ -49,50 +37,69 @@ prepare(struct load *load)
 }
 
 static void
+ask(struct load *load)
+{
+	int n = sendmmsg(load->fd, load->out, BATCH, 0);
+
+	if (n > 0) {
+		load->sent += (unsigned long)n;
+		load->open += (unsigned)n;
+	}
+}
+
+static void
+take(struct load *load)
+{
+	int n = recvmmsg(load->fd, load->in, BATCH, MSG_DONTWAIT, NULL);
+
+	if (n > 0) {
+		load->answered += (unsigned long)n;
+		load->open -= (unsigned)n < load->open ? (unsigned)n : load->open;
+	}
+}
+
+static void
 turn(struct load *load)
 {
 	struct pollfd ready = { load->fd, POLLIN, 0 };
-	int n;
 
-	if (load->open + BATCH <= WINDOW) {
-		n = sendmmsg(load->fd, load->out, BATCH, 0);
-		if (n > 0) {
-			load->sent += (uint64_t)n;
-			load->open += (unsigned)n;
-		}
-	}
+	if (load->open + BATCH <= WINDOW)
+		ask(load);
 	if (load->open + BATCH > WINDOW && poll(&ready, 1, LOST_MS) == 0)
 		load->open = 0;
-	n = recvmmsg(load->fd, load->in, BATCH, MSG_DONTWAIT, NULL);
-	if (n > 0) {
-		load->answered += (uint64_t)n;
-		load->open -= (unsigned)n < load->open ? (unsigned)n : load->open;
-	}
+	take(load);
 }
 
 int
 main(int argc, char **argv)
 {
 	static struct load load;
-	struct sockaddr_in to = { .sin_family = AF_INET };
+	struct sockaddr_in to;
 	double start, end;
 
-	if (argc != 4 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) {
-		fputs("usage: quote_load ADDRESS PORT SECONDS\n", stderr);
-		return 64;
+	if (argc != 4 && (argc != 5 || strcmp(argv[4], "flood") != 0)) {
+		fputs("usage: quote_load ADDRESS PORT SECONDS [flood]\n"
+		    "  flood: never waits for a reply\n", stderr);
+		return EX_USAGE;
 	}
-	to.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
-	load.fd = socket(AF_INET, SOCK_DGRAM, 0);
-	if (load.fd == -1 || connect(load.fd, (struct sockaddr *)&to, sizeof(to)) == -1) {
-		fprintf(stderr, "quote_load: %s\n", strerror(errno));
-		return 71;
-	}
+	to = address_of("quote_load", argv[1], argv[2]);
+	load.fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (load.fd == -1 || connect(load.fd, (struct sockaddr *)&to, sizeof(to)) == -1)
+		fail("quote_load", "connect");
 	prepare(&load);
 	start = seconds();
 	end = start + strtod(argv[3], NULL);
-	while (seconds() < end)
-		turn(&load);
-	printf("sent %llu answered %llu rate %.0f\n", (unsigned long long)load.sent,
-	    (unsigned long long)load.answered, (double)load.answered / (seconds() - start));
-	return load.answered > 0 ? 0 : 69;
+	while (seconds() < end) {
+		if (argc == 4)
+			turn(&load);
+		else {
+			ask(&load);
+			take(&load);
+		}
+	}
+	end = seconds();
+	printf("{\"sent\": %lu, \"answered\": %lu, \"rate\": %.0f, \"sent_rate\": %.0f}\n",
+	    load.sent, load.answered, (double)load.answered / (end - start),
+	    (double)load.sent / (end - start));
+	return load.answered > 0 || argc == 5 ? 0 : EX_UNAVAILABLE;
 }

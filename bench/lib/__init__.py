@@ -1,0 +1,1 @@
+"""What the measures of bench/ share: the machine, heraldd, its peers, load, and the report."""
