@@ -41,9 +41,10 @@ class Bench:
         self.made += 1
         return self.top / f"{self.made}-{name}"
 
-    def rounds(self):
-        for number in range(self.options.rounds):
-            self.say(f"  round {number + 1} of {self.options.rounds}")
+    def rounds(self, most=None):
+        count = min(self.options.rounds, most or self.options.rounds)
+        for number in range(count):
+            self.say(f"  round {number + 1} of {count}")
             yield number
 
     def note(self, text):

@@ -39,7 +39,8 @@ def draw(title, x_name, y_name, series):
              f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>', text(WIDTH / 2, 22, title, extra='font-size="15"')]
     for part in range(6):
         value = top * part / 5
-        parts += [line(LEFT, at_y(value), WIDTH - RIGHT, at_y(value), "#dddddd"), text(LEFT - 8, at_y(value) + 4, f"{value:,.0f}" if top >= 10 else f"{value:.2g}", "end")]
+        parts += [line(LEFT, at_y(value), WIDTH - RIGHT, at_y(value), "#dddddd"),
+                  text(LEFT - 8, at_y(value) + 4, f"{value:,.0f}" if top >= 10 else f"{value:.2g}", "end")]
     parts += [text(at_x(x), HEIGHT - BOTTOM + 18, label) for x, label in labels.items()]
     parts += [text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 40, x_name),
               text(18, (TOP + HEIGHT - BOTTOM) / 2, y_name, extra=f'transform="rotate(-90 18 {(TOP + HEIGHT - BOTTOM) / 2:.0f})"')]

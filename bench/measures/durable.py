@@ -7,8 +7,9 @@ from lib import heraldd, load, machine, postfix, syncs
 from lib.report import SHARE, Row
 
 ABOUT = ("Each message is followed by strace from the file that it is written to, through the sync of that file, to its 250: one "
-         "that is acknowledged before its sync ends the bench. Then, in a run of its own, syncs alone are counted, which slows only "
-         "these: more share one sync when it takes longer.")
+         "that is acknowledged before its sync ends the bench. They are of 1 KiB and, each ninth, of 100 KiB; half of the sessions send "
+         "the next message's commands behind the dot. Then, in a run of its own, syncs alone are counted, which slows only these: more "
+         "share one sync when it takes longer.")
 NEEDS = ("strace", "postfix", "smtp-source")
 WATCHED_SESSIONS, WATCHED_MESSAGES = 8, 400
 ROWS = [Row("herald_watched", "messages of heraldd followed, each synced before its 250", main=True),
@@ -18,45 +19,83 @@ ROWS = [Row("herald_watched", "messages of heraldd followed, each synced before 
         Row("herald_whole", f"syncs of heraldd per message, {load.SESSIONS} sessions, delivered, too", SHARE, main=True),
         Row("postfix", f"syncs of Postfix per message, {load.SESSIONS} sessions, on hold", SHARE, main=True),
         Row("postfix_one", "syncs of Postfix per message, one session", SHARE, main=True)]
+COMMANDS = (b"MAIL FROM:<sender@example.org>\r\n", b"RCPT TO:<recipient@example.net>\r\n", b"DATA\r\n")
+SMALL, LARGE = 40, 8000                     # lines of about 15 octets
 TOKEN = re.compile(r"token-(\d+)-")
 QUEUED = re.compile(r"queued as (\w+)")
 
 
-def hand_in(port, numbers, ids):
-    """A session; the token stands in each line, so that one of them is whole wherever the file's pages end."""
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        stream = sock.makefile("rb")
+class Session:
+    """One client of the server that is watched."""
 
-        def say(octets):
-            sock.sendall(octets)
-            line = stream.readline()
-            while line[3:4] == b"-":
-                line = stream.readline()
-            if line[:1] not in b"23":
-                raise machine.Fault(f"durable: {line!r}")
-            return line.decode()
-        say(b"")
-        say(b"EHLO bench.example.org\r\n")
+    def __init__(self, port, ids):
+        self.sock, self.ids = socket.create_connection(("127.0.0.1", port), 60), ids
+        self.stream = self.sock.makefile("rb")
+        self.reply()
+        self.say(b"EHLO bench.example.org\r\n")
+
+    def say(self, octets, replies=1):
+        """The last one of so many replies."""
+        self.sock.sendall(octets)
+        for _ in range(replies - 1):
+            self.reply()
+        return self.reply()
+
+    def reply(self):
+        line = self.stream.readline()
+        while line[3:4] == b"-":
+            line = self.stream.readline()
+        if line[:1] not in (b"2", b"3"):
+            raise machine.Fault(f"durable: {line!r}")
+        found = QUEUED.search(line.decode())
+        if found:
+            self.ids[found.group(1)] = self.number
+        return line
+
+    def mail(self, number):
+        """The token stands in each line, so that one of them is whole wherever the file's pages end."""
+        self.number = str(number)
+        lines = LARGE if number % 9 == 8 else SMALL
+        return b"Subject: bench\r\n\r\n" + b"token-%d-end\r\n" % number * lines + b".\r\n"
+
+    def one_by_one(self, numbers):
         for number in numbers:
-            say(b"MAIL FROM:<sender@example.org>\r\n")
-            say(b"RCPT TO:<recipient@example.net>\r\n")
-            say(b"DATA\r\n")
-            reply = say(b"Subject: bench\r\n\r\n" + b"token-%d-end\r\n" % number * 40 + b".\r\n")
-            ids[QUEUED.search(reply).group(1)] = str(number)
+            for command in COMMANDS:
+                self.say(command)
+            self.say(self.mail(number))
+
+    def pipelined(self, numbers):
+        """The next message's commands go behind the dot."""
+        self.say(b"".join(COMMANDS), 3)
+        for number in numbers[:-1]:
+            self.say(self.mail(number) + b"".join(COMMANDS), 4)
+        self.say(self.mail(numbers[-1]))
+
+
+def hand_in(port, numbers, ids, pipelined, faults):
+    try:
+        session = Session(port, ids)
+        (session.pipelined if pipelined else session.one_by_one)(numbers)
+        session.sock.close()
+    except (machine.Fault, OSError) as fault:
+        faults.append(fault)
 
 
 def watch(bench, name, make):
     """Every message from its write through its sync to its 250."""
     folder = bench.folder(name)
     log = bench.top / f"{folder.name}.strace"
-    ids, count = {}, bench.count(WATCHED_MESSAGES, 80)
+    ids, faults, count = {}, [], bench.count(WATCHED_MESSAGES, 80)
     with make(folder, syncs.watching(log, 65536)) as server:
         shares = [range(count)[part::WATCHED_SESSIONS] for part in range(WATCHED_SESSIONS)]
-        threads = [threading.Thread(target=hand_in, args=(server.port, share, ids)) for share in shares]
+        threads = [threading.Thread(target=hand_in, args=(server.port, share, ids, part % 2 == 1, faults))
+                   for part, share in enumerate(shares)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+    if faults:
+        raise machine.Fault(f"durable: {name}: {faults[0]}")
     witness = syncs.Witness(TOKEN, lambda text: [ids.get(one, one) for one in QUEUED.findall(text)]).read(log)
     log.unlink()
     if len(ids) != count or len(witness.acknowledged) != count:
@@ -103,7 +142,7 @@ def measure(bench):
     with load.sink() as sink:
         def delivering(folder, prefix):
             return Delivering(bench.build, folder, {"sink": heraldd.host(sink)}, prefix=prefix)
-        for _ in bench.rounds():
+        for _ in bench.rounds(most=2):      # it counts, and counts do not drift
             many, few = bench.count(10000), bench.count(1000)
             yield {"herald_watched": watch(bench, "heraldd", paused), "postfix_watched": watch(bench, "Postfix", on_hold),
                    "herald": per_message(bench, "heraldd", paused, many, load.SESSIONS),
