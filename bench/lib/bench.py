@@ -176,7 +176,7 @@ def main():
     results, fault = [], None
     try:
         check(options, modules)
-        about = machine.describe(options.directory)
+        about = machine.describe(options.directory, ROOT)
         measure_all(options, modules, results)
     except machine.Fault as found:
         fault = f"bench/run: {found}"

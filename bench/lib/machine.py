@@ -184,10 +184,16 @@ def version(*command, pattern=r"([\d.]+\w*)"):
     return found.group(1) if found else None
 
 
-def describe(directory):
+def commit(tree):
+    """Of a clone; None elsewhere."""
+    done = subprocess.run(["git", "-C", tree, "describe", "--always", "--dirty"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    return done.stdout.strip() or None
+
+
+def describe(directory, tree):
     model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {"processor": model.group(1) if model else os.uname().machine, "processors": os.cpu_count(),
             "memory_gib": round(pages / 2 ** 30, 1), "kernel": os.uname().release, "file_system": file_system(directory),
-            "load_before": os.getloadavg()[0], "postfix": version("postconf", "-h", "mail_version"),
+            "commit": commit(tree) if shutil.which("git") else None, "load_before": os.getloadavg()[0], "postfix": version("postconf", "-h", "mail_version"),
             "nginx": version("nginx", "-v", pattern=r"nginx/([\d.]+)")}

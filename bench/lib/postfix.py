@@ -70,7 +70,7 @@ class Postfix:
 
     def stop(self):
         machine.output(machine.tool("postfix"), "-c", self.folder, "stop")
-        self.child.process.wait(60)
+        self.child.stop()
 
     def __enter__(self):
         return self.start()

@@ -106,7 +106,7 @@ class Result:
 
 def heading(machine, options):
     peers = ", ".join(f"{name} {machine[key]}" for name, key in (("Postfix", "postfix"), ("nginx", "nginx")) if machine[key])
-    return (f"{machine['processor']}, {machine['processors']} processors, {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
+    return (f"{'herald ' + machine['commit'] + '; ' if machine['commit'] else ''}{machine['processor']}, {machine['processors']} processors, {machine['memory_gib']} GiB, Linux {machine['kernel']}, "
             f"{machine['file_system']}; {peers or 'no peers'}; {options['rounds']} rounds"
             f"{', quick: too little of everything to say more than that it runs' if options['quick'] else ''}; load before: "
             f"{machine['load_before']:.1f}.")
