@@ -66,7 +66,7 @@ def delivery(bench, sink, silent, messages, hanging):
 
 
 def measure(bench):
-    messages = bench.count(1000, 10)
+    messages = bench.count(600, 10)
     with load.sink() as sink, Silent() as silent:
         for _ in bench.rounds():
             found = {}

@@ -54,5 +54,5 @@ def measure(bench):
     for _ in bench.rounds():
         found = {}
         for name, count, slow in KINDS:
-            found.update(look(bench, name, bench.count(count), slow, bench.count(2000)))
+            found.update(look(bench, name, bench.count(count), slow, bench.count(1000, 100)))
         yield found
