@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lib.daemon import program, run, sanitized
+from lib.daemon import program, run
 from lib.mails import FROM, MAILS, TO, Mail, check, fill, html_mail, leaves, lines, parse, picture, write
 from lib.net import TIMEOUT
 
@@ -121,7 +121,7 @@ def test_refused(name, refused_folder):
     assert sorted(os.listdir(refused_folder)) == before
 
 
-@pytest.mark.skipif(sanitized(), reason="the memory of a program under test is not its own")
+@pytest.mark.slow                        # and so not run with sanitizers, whose memory is not the program's own
 def test_large_attachments_need_little_memory(tmp_path):
     """200 MiB in less than 64 MiB of memory."""
     path, out = tmp_path / "large", tmp_path / "out.eml"
