@@ -194,6 +194,6 @@ def describe(directory, tree):
     model = re.search(r"^model name\s*:\s*(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {"processor": model.group(1) if model else os.uname().machine, "processors": os.cpu_count(),
-            "memory_gib": round(pages / 2 ** 30, 1), "kernel": os.uname().release, "file_system": file_system(directory),
+            "memory_gib": round(pages / 2 ** 30, 1), "kernel": os.uname().release.split("-")[0], "file_system": file_system(directory),
             "commit": commit(tree) if shutil.which("git") else None, "load_before": os.getloadavg()[0], "postfix": version("postconf", "-h", "mail_version"),
             "nginx": version("nginx", "-v", pattern=r"nginx/([\d.]+)")}
