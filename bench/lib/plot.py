@@ -7,9 +7,9 @@ COLOURS = ("#1b5e9b", "#b8471f", "#3d7d2a", "#7a3c8c", "#666666")
 
 
 def ceiling(value):
-    """The next of 1, 2 and 5 times a power of ten."""
+    """The next number whose fifths are round."""
     power = 10 ** math.floor(math.log10(value)) if value > 0 else 1
-    return next(power * step for step in (1, 2, 5, 10) if power * step >= value)
+    return next(power * step for step in (1, 1.5, 2, 2.5, 5, 7.5, 10) if power * step >= value)
 
 
 def text(x, y, words, anchor="middle", extra=""):
